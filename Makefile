@@ -1,0 +1,139 @@
+# Entry points of the repository; `make help` lists them. Go and make are
+# enough for all of them; a C compiler adds the race detector to the tests.
+
+GO       ?= go
+FUZZTIME ?= 3s
+
+MODULE  := github.com/strata-grpc/strata
+BIN     := bin
+SHELL   := /bin/sh
+# Each module is built alone, whatever workspace a developer has.
+export GOWORK := off
+
+# Every module of the tree, the library's own first.
+MODULES := $(sort $(dir $(shell find . \( -name '.?*' -o -name testdata -o -name node_modules -o -path ./$(BIN) \) -prune -o -name go.mod -print)))
+# What every program of the library's module must build and vet on. The last
+# is for the packages alone: a browser runs no commands.
+PLATFORMS := linux/amd64 darwin/arm64 windows/amd64
+WASM      := js/wasm
+
+# in-modules runs a shell command in each module that has packages; a module
+# that only pins a tool has none.
+in-modules = for m in $(MODULES); do \
+	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
+
+.PHONY: all help walk test fuzz fuzz-short test-full check fmt vet lint layers bars \
+	checkapi api generate checkgenerate bench release clean
+
+all: check test ## check and test: what a change must pass
+
+help: ## print this list
+	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+walk: ## one traced unary call over loopback TCP, printed layer by layer
+	@cd walkthroughs && $(GO) run ./unary
+
+# --- tests -------------------------------------------------------------------
+
+test: $(BIN)/testsum ## all modules under the race detector, allocation tests, each fuzz target for FUZZTIME
+	@$(BIN)/testsum -fuzztime=$(FUZZTIME)
+
+fuzz-short: $(BIN)/testsum ## each fuzz target for FUZZTIME (3s)
+	@$(BIN)/testsum -only=fuzz -fuzztime=$(FUZZTIME)
+
+fuzz: FUZZTIME = 5m
+fuzz: $(BIN)/testsum ## each fuzz target for FUZZTIME (5m)
+	@$(BIN)/testsum -only=fuzz -fuzztime=$(FUZZTIME)
+
+test-full: FUZZTIME = 1m
+test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m
+	@$(BIN)/testsum -full -timeout=30m -fuzztime=$(FUZZTIME)
+
+ifneq ($(wildcard tests/bench/.),)
+bench: ## benchmarks side by side with other implementations, with ratios
+	@cd tests && $(GO) run ./bench
+else
+bench:
+	@$(GO) test -run='^$$' -bench=. -benchmem ./...
+endif
+
+# --- checks ------------------------------------------------------------------
+
+CHECKS := fmt vet lint layers bars checkapi checkgenerate
+
+check: ## format, vet, staticcheck, layer rule, bars, API listing, generated code
+	@$(MAKE) --no-print-directory -k $(CHECKS)
+
+fmt:
+	@echo "check: gofmt"
+	@files=$$(find . \( -name '.?*' -o -name testdata -o -name node_modules \) -prune -o -name '*.go' -print | xargs gofmt -l -s); \
+	if [ -n "$$files" ]; then echo "gofmt -s -w would change:"; echo "$$files"; exit 1; fi
+
+vet:
+	@for p in $(PLATFORMS); do echo "check: go vet $$p"; \
+	GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) vet ./... || exit 1; done
+	@echo "check: go vet $(WASM)"
+	@GOOS=js GOARCH=wasm $(GO) vet $$(GOOS=js GOARCH=wasm $(GO) list -e -f '{{if ne .Name "main"}}{{.ImportPath}}{{end}}' ./...)
+	@echo "check: go vet, nested modules"
+	@$(call in-modules,[ $$m = ./ ] || $(GO) vet ./...)
+
+lint: $(BIN)/staticcheck
+	@echo "check: staticcheck"
+	@$(call in-modules,$(CURDIR)/$(BIN)/staticcheck ./...)
+
+layers:
+	@echo "check: layer rule"
+	@cd tests && $(GO) test -count=1 -run='^Test(ImportsFollowTheLayers|ImportFault|ExternalFault|LibraryLinksNoHTTPServer|Requirements)$$' .
+
+bars: $(BIN)/bars
+	@echo "check: bars"
+	@$(BIN)/bars check
+
+checkapi: $(BIN)/bars
+	@echo "check: API listing"
+	@$(BIN)/bars api
+
+api: $(BIN)/bars ## rewrite the API listings in api/; review the diff
+	@$(BIN)/bars -w api
+
+# --- generated code ----------------------------------------------------------
+
+# The names and hashes of all generated files, one a line.
+GENERATED = find . \( -name '.?*' -o -name testdata \) -prune -o -name '*.pb.go' -print | sort | xargs cksum
+
+ifneq ($(wildcard tools/gen/go.mod),)
+generate: ## rewrite the generated code; needs no protoc
+	@cd tools/gen && $(GO) run . -all
+
+# Compares the files before and after rather than with the last commit, so
+# that it says the same in a working tree that is being edited.
+checkgenerate:
+	@echo "check: generated code is up to date"
+	@mkdir -p $(BIN)
+	@$(GENERATED) > $(BIN)/generated.before
+	@$(MAKE) --no-print-directory generate
+	@$(GENERATED) > $(BIN)/generated.after
+	@diff $(BIN)/generated.before $(BIN)/generated.after || { \
+		echo "generated code was not up to date; make generate has rewritten it: review and commit it"; exit 1; }
+else
+generate checkgenerate:
+	@echo "nothing is generated: tools/gen does not exist"
+endif
+
+# --- releases and tools ------------------------------------------------------
+
+release: ## VERSION=v1.2.3: check and test, then make the nested modules require that version
+	@tools/release.sh "$(VERSION)" $(patsubst ./%,%,$(filter-out ./,$(MODULES)))
+
+clean: ## remove what was built
+	rm -rf $(BIN)
+
+$(BIN)/testsum: $(wildcard tools/testsum/*.go tools/testsum/go.mod)
+	@cd tools/testsum && $(GO) build -o ../../$@ .
+
+$(BIN)/bars: $(wildcard tools/bars/*.go tools/bars/go.mod)
+	@cd tools/bars && $(GO) build -o ../../$@ .
+
+$(BIN)/staticcheck: tools/staticcheck/go.mod
+	@echo "building staticcheck"
+	@cd tools/staticcheck && $(GO) build -o ../../$@ honnef.co/go/tools/cmd/staticcheck

@@ -1,0 +1,105 @@
+package transport
+
+import (
+	"fmt"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+)
+
+// A Buffer holds one message. It is counted: whoever is given a reference
+// calls Release once, and the bytes must not be used after that.
+//
+// The bytes are immutable as soon as a second reference exists.
+type Buffer struct {
+	data []byte
+	refs atomic.Int32
+
+	// Compressed is the flag byte of the gRPC-HTTP2 Length-Prefixed-Message.
+	Compressed bool
+
+	class int8 // index into bufferPools; -1 is not pooled
+}
+
+// Buffers are pooled in powers of two between these sizes. Larger ones are
+// left to the garbage collector: a pool would pin them.
+const (
+	minBufferBits = 8  // 256 B
+	maxBufferBits = 20 // 1 MiB
+)
+
+// bufferPools hold plain memory only, so they may be shared by everything.
+var bufferPools [maxBufferBits - minBufferBits + 1]sync.Pool
+
+// NewBuffer returns an empty buffer with room for size bytes and one reference.
+func NewBuffer(size int) *Buffer {
+	class := max(bits.Len(uint(max(size, 1)-1)), minBufferBits) - minBufferBits
+	if class >= len(bufferPools) {
+		b := &Buffer{data: make([]byte, 0, size), class: -1}
+		b.refs.Store(1)
+		return b
+	}
+	b, _ := bufferPools[class].Get().(*Buffer)
+	if b == nil {
+		b = &Buffer{data: make([]byte, 0, 1<<(class+minBufferBits)), class: int8(class)}
+	}
+	b.refs.Store(1)
+	return b
+}
+
+// WrapBuffer returns a buffer around data, which the caller must not modify
+// afterwards. Releasing it leaves data to the garbage collector.
+func WrapBuffer(data []byte) *Buffer {
+	b := &Buffer{data: data, class: -1}
+	b.refs.Store(1)
+	return b
+}
+
+// Bytes returns the message, valid while the caller has a reference.
+func (b *Buffer) Bytes() []byte { return b.data }
+
+// Len returns the length of the message in bytes.
+func (b *Buffer) Len() int { return len(b.data) }
+
+// Cap returns the number of bytes that fit without growing.
+func (b *Buffer) Cap() int { return cap(b.data) }
+
+// SetBytes makes data the content. It is meant for appending functions:
+//
+//	b.SetBytes(appendTo(b.Bytes()[:0]))
+//
+// When data does not share memory with the buffer, the old memory is dropped
+// and the buffer leaves its pool. Only the sole owner may call it.
+func (b *Buffer) SetBytes(data []byte) {
+	if cap(data) != cap(b.data) {
+		b.class = -1
+	}
+	b.data = data
+}
+
+// Append adds p, growing when it must. Only the sole owner may call it.
+func (b *Buffer) Append(p []byte) { b.SetBytes(append(b.data, p...)) }
+
+// Ref adds a reference.
+func (b *Buffer) Ref() { b.refs.Add(1) }
+
+// Release drops a reference; the last one recycles the memory. A nil buffer
+// is left alone.
+func (b *Buffer) Release() {
+	if b == nil {
+		return
+	}
+	switch n := b.refs.Add(-1); {
+	case n > 0:
+		return
+	case n < 0:
+		panic(fmt.Sprintf("transport: buffer of %d bytes released %d times too often", len(b.data), -n))
+	}
+	if b.class < 0 {
+		b.data = nil
+		return
+	}
+	b.data = b.data[:0]
+	b.Compressed = false
+	bufferPools[b.class].Put(b)
+}

@@ -1,0 +1,110 @@
+package credentials
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+)
+
+// alpnH2 is the protocol that both ends must agree on. RFC 9113 §3.2.
+const alpnH2 = "h2"
+
+// TLSInfo is the AuthInfo of a TLS connection.
+type TLSInfo struct {
+	State tls.ConnectionState
+}
+
+// AuthType returns "tls".
+func (TLSInfo) AuthType() string { return "tls" }
+
+// NewTLS returns credentials from a configuration, which is copied. "h2" is
+// added to its NextProtos and a peer that does not agree on it is refused.
+// MinVersion is raised to TLS 1.2. RFC 9113 §9.2.
+func NewTLS(cfg *tls.Config) TransportCredentials {
+	if cfg == nil {
+		cfg = &tls.Config{}
+	}
+	cfg = cfg.Clone()
+	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
+	if !slices.Contains(cfg.NextProtos, alpnH2) {
+		cfg.NextProtos = append([]string{alpnH2}, cfg.NextProtos...)
+	}
+	return &tlsCredentials{cfg: cfg}
+}
+
+// NewServerTLSFromFile returns a server's credentials from a certificate and
+// its key, both in PEM.
+func NewServerTLSFromFile(certFile, keyFile string) (TransportCredentials, error) {
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: loading the server certificate: %w", err)
+	}
+	return NewTLS(&tls.Config{Certificates: []tls.Certificate{cert}}), nil
+}
+
+// NewClientTLSFromFile returns a client's credentials that trust the
+// authorities in a PEM file. serverNameOverride, if not empty, is the name
+// that the server's certificate is checked against, for tests.
+func NewClientTLSFromFile(caFile, serverNameOverride string) (TransportCredentials, error) {
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: loading certificate authorities: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("credentials: %s holds no certificate in PEM", caFile)
+	}
+	return NewTLS(&tls.Config{RootCAs: pool, ServerName: serverNameOverride}), nil
+}
+
+type tlsCredentials struct {
+	cfg *tls.Config
+}
+
+func (c *tlsCredentials) Info() ProtocolInfo {
+	return ProtocolInfo{SecurityProtocol: "tls", ServerName: c.cfg.ServerName}
+}
+
+func (c *tlsCredentials) ClientHandshake(ctx context.Context, authority string, conn net.Conn) (net.Conn, AuthInfo, error) {
+	cfg := c.cfg
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName = hostOf(authority)
+	}
+	return finish(ctx, tls.Client(conn, cfg), conn)
+}
+
+func (c *tlsCredentials) ServerHandshake(ctx context.Context, conn net.Conn) (net.Conn, AuthInfo, error) {
+	return finish(ctx, tls.Server(conn, c.cfg), conn)
+}
+
+// finish carries out the handshake and checks what it agreed on.
+func finish(ctx context.Context, conn *tls.Conn, raw net.Conn) (net.Conn, AuthInfo, error) {
+	if err := conn.HandshakeContext(ctx); err != nil {
+		var notTLS tls.RecordHeaderError
+		if errors.As(err, &notTLS) {
+			return nil, nil, fmt.Errorf("tls: handshake with %s: the peer does not speak TLS (it sent %q): %w",
+				raw.RemoteAddr(), notTLS.RecordHeader, err)
+		}
+		return nil, nil, fmt.Errorf("tls: handshake with %s: %w", raw.RemoteAddr(), err)
+	}
+	state := conn.ConnectionState()
+	if state.NegotiatedProtocol != alpnH2 {
+		return nil, nil, fmt.Errorf("tls: handshake with %s: the peer chose the application protocol %q by ALPN, and HTTP/2 needs %q",
+			raw.RemoteAddr(), state.NegotiatedProtocol, alpnH2)
+	}
+	return conn, TLSInfo{State: state}, nil
+}
+
+// hostOf returns authority without its port.
+func hostOf(authority string) string {
+	if host, _, err := net.SplitHostPort(authority); err == nil {
+		return host
+	}
+	return authority
+}

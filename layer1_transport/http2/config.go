@@ -1,0 +1,126 @@
+package http2
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// The limits of a connection: what each is against stands beside it.
+const (
+	// defaultMaxStreams is how many calls a client may have open on one
+	// connection of a server. It counts a call that the client has reset
+	// until its handler has returned: otherwise resets make work without
+	// end (CVE-2023-44487).
+	defaultMaxStreams = 1024
+
+	// assumedMaxStreams is how many calls a client begins before it has the
+	// server's SETTINGS. RFC 9113 §6.5.2 sets no limit then.
+	assumedMaxStreams = 100
+
+	// defaultStreamWindow and defaultConnWindow are the receive windows. A
+	// message of 4 MiB does not fit the first; it is credited whole once
+	// somebody reads it.
+	defaultStreamWindow = 1 << 20
+	defaultConnWindow   = 4 << 20
+
+	// maxUnread bounds the bytes of a connection that nobody has read yet.
+	// Beyond it the connection window is no longer refilled.
+	maxUnread = 16 << 20
+
+	// defaultHeaderList and maxHeaderFields bound a header list once decoded:
+	// a small block of indexed fields can stand for a large list
+	// (CVE-2026-49975).
+	defaultHeaderList = 8 << 10
+	maxHeaderFields   = 128
+
+	// maxContinuations bounds the CONTINUATION frames of one block; empty
+	// ones cost a peer nothing (CVE-2023-45288).
+	maxContinuations = 8
+
+	// maxInformational bounds the 1xx responses before the real one.
+	maxInformational = 16
+
+	// maxSettings bounds the entries of one SETTINGS frame (CVE-2020-11080).
+	maxSettings = 32
+
+	// maxPendingControl is the number of waiting bytes beyond which the reader
+	// stops until the peer has taken what it was sent: answers to PING,
+	// SETTINGS and bad streams must not pile up (CVE-2019-9512, -9514, -9515).
+	maxPendingControl = 256 << 10
+
+	// highWater is the number of waiting bytes beyond which streams keep their
+	// messages, so that a slow socket does not fill memory.
+	highWater = 256 << 10
+
+	// maxSendFrame is the longest DATA frame that is sent: a long one keeps
+	// the other streams waiting.
+	maxSendFrame = 16 << 10
+
+	// writeStall is how long the peer may take nothing at all.
+	writeStall = 10 * time.Second
+
+	// headerBlockTime is how long a header block may take to arrive.
+	headerBlockTime = 10 * time.Second
+
+	// drainPingTime is how long the first GOAWAY of a graceful end may go
+	// without an answer before the second is sent.
+	drainPingTime = 5 * time.Second
+
+	// lingerTime is how long a drained connection waits for the peer to
+	// close it, so that what was written last is not lost to a TCP reset.
+	lingerTime = time.Second
+
+	// closeWriteTime bounds the last write of a connection that is closed.
+	closeWriteTime = 100 * time.Millisecond
+
+	// recentResets is how many streams that this end has reset are remembered,
+	// since frames of the peer may still be on their way. RFC 9113 §5.1.
+	recentResets = 64
+)
+
+// Config tunes a connection. The zero value is ready to use.
+type Config struct {
+	// MaxStreams is how many streams the peer may have open at once. Zero
+	// means 1024. A client sends nothing of it.
+	MaxStreams uint32
+
+	// StreamWindow and ConnWindow are the receive windows in bytes, at least
+	// 65535. Zero means 1 MiB and 4 MiB. RFC 9113 §6.9.2.
+	StreamWindow, ConnWindow int32
+
+	// MaxHeaderList is the largest header list that is accepted, as counted
+	// by RFC 9113 §6.5.2. Zero means 8 KiB; it is capped at 1 GiB.
+	MaxHeaderList uint32
+
+	// Logger gets a warning when a connection is lost. Nil logs nothing.
+	Logger *slog.Logger
+
+	// Trace gets the events of the connection. Nil is off.
+	Trace trace.Sink
+}
+
+// withDefaults returns a copy with zero fields filled in.
+func (c Config) withDefaults() Config {
+	if c.MaxStreams == 0 {
+		c.MaxStreams = defaultMaxStreams
+	}
+	if c.StreamWindow == 0 {
+		c.StreamWindow = defaultStreamWindow
+	}
+	if c.ConnWindow == 0 {
+		c.ConnWindow = defaultConnWindow
+	}
+	c.StreamWindow = max(c.StreamWindow, frame.DefaultWindow)
+	c.ConnWindow = max(c.ConnWindow, frame.DefaultWindow)
+	if c.MaxHeaderList == 0 {
+		c.MaxHeaderList = defaultHeaderList
+	}
+	c.MaxHeaderList = min(c.MaxHeaderList, 1<<30)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}

@@ -1,0 +1,337 @@
+package http2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
+	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// A conn is one HTTP/2 connection, as a transport.Transport.
+type conn struct {
+	// Set by newConn, read-only afterwards.
+	nc      net.Conn
+	cfg     connConfig
+	ready   chan struct{} // closed at the peer's first SETTINGS, or at the end
+	running sync.WaitGroup
+
+	// Owned by readLoop; no lock.
+	in       input
+	acceptor transport.Acceptor // set before readLoop starts
+
+	mu sync.Mutex // the only lock
+	// Guarded by mu.
+	s       *session
+	w       writer
+	written *sync.Cond // the outbox became shorter, or the connection closed
+	greeted bool       // ready is closed
+	started bool       // readLoop was started
+	telling bool       // somebody tells events
+	drain   drainState
+	done    chan struct{} // closed when the connection is
+}
+
+// drainState is how far the graceful end has come. Guarded by conn.mu.
+type drainState struct {
+	started bool          // drainLoop was started
+	told    bool          // drained is closed
+	drained chan struct{} // closed when the last stream of a draining connection has ended
+}
+
+// connConfig is what a conn needs besides what its session has.
+type connConfig struct {
+	handshakeDeadline time.Time // by when the peer's SETTINGS must be here
+}
+
+// connNumbers number connections for traces. It is a counter and nothing else.
+var connNumbers atomic.Uint64
+
+// settingsTime bounds the wait for the first SETTINGS of a client whose
+// preface is here.
+const settingsTime = 10 * time.Second
+
+func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
+	cfg = cfg.withDefaults()
+	p := &peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
+	c := &conn{
+		nc:    nc,
+		s:     newSession(r, p, cfg),
+		ready: make(chan struct{}),
+		done:  make(chan struct{}),
+		drain: drainState{drained: make(chan struct{})},
+		in:    input{from: nc, buf: make([]byte, readBufferSize)},
+	}
+	c.written = sync.NewCond(&c.mu)
+	c.w.socket = outbox.NewSocket(nc)
+	c.s.trace.Sink, c.s.trace.Conn = cfg.Trace, connNumbers.Add(1)
+	return c
+}
+
+// Connect begins HTTP/2 as the client of nc, which it owns from then on also
+// when it fails. It returns when the server's SETTINGS are here, or when ctx
+// ends. auth is what the security handshake found out, nil for none.
+func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
+	c := newConn(client, nc, auth, cfg)
+	c.mu.Lock()
+	c.s.greet()
+	c.startReading()
+	c.release(writeNow)
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+		c.close(fmt.Errorf("no SETTINGS from the server: %w", context.Cause(ctx)))
+	}
+	c.mu.Lock()
+	err := c.s.control.closed
+	c.mu.Unlock()
+	if err != nil {
+		c.running.Wait()
+		return nil, err
+	}
+	return c, nil
+}
+
+// Accept begins HTTP/2 as the server of nc, which it owns from then on also
+// when it fails. It returns when the client's preface is here, or when ctx
+// ends. Frames are read once an Op with Accept was performed.
+func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
+	c := newConn(server, nc, auth, cfg)
+	stop := context.AfterFunc(ctx, func() { c.setReadLimit(time.Unix(1, 0)) })
+	err := c.readPreface()
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = nc.Close() // the first error is the one that matters
+		return nil, c.s.wrapError(status.Unavailable, "waiting for the client's preface", err)
+	}
+	c.cfg.handshakeDeadline = time.Now().Add(settingsTime)
+	c.s.trace.Skip(len(frame.ClientPreface))
+	c.mu.Lock()
+	c.s.greet()
+	c.release(writeNow)
+	return c, nil
+}
+
+// readPreface reads what a client sends first and recognises other protocols
+// by it. RFC 9113 §3.4.
+func (c *conn) readPreface() error {
+	var b [len(frame.ClientPreface)]byte
+	for n := 0; n < len(b); {
+		k, err := c.nc.Read(b[n:])
+		n += k
+		if what := otherProtocol(b[:n]); what != "" {
+			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:n])
+		}
+		if string(b[:n]) != frame.ClientPreface[:n] {
+			return fmt.Errorf("the peer does not speak HTTP/2 (it sent %q)", b[:n])
+		}
+		if err != nil && n < len(b) {
+			if errors.Is(err, io.EOF) && n > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// startReading starts readLoop, once. Caller holds conn.mu.
+func (c *conn) startReading() {
+	if !c.started && c.s.control.closed == nil {
+		c.started = true
+		c.running.Add(1)
+		go c.readLoop()
+	}
+}
+
+// Name returns "http2".
+func (c *conn) Name() string { return layerName }
+
+// Peer describes the other end.
+func (c *conn) Peer() *peer.Peer { return c.s.peerInfo }
+
+// NewStream returns the memory of one stream.
+func (c *conn) NewStream() transport.Stream { return &stream{conn: c} }
+
+// PerformOp carries out an operation on the connection.
+func (c *conn) PerformOp(op *transport.Op) {
+	c.mu.Lock()
+	s := c.s
+	if op.StartWatch != nil {
+		s.control.watchers = append(s.control.watchers, op.StartWatch)
+		state, err := s.state()
+		s.control.events = append(s.control.events, event{watcher: op.StartWatch, state: state, err: err})
+	}
+	if op.StopWatch != nil {
+		s.control.watchers = slices.DeleteFunc(s.control.watchers, func(w connectivity.Watcher) bool { return w == op.StopWatch })
+	}
+	if op.Accept != nil && !c.started {
+		c.acceptor = op.Accept
+		c.startReading()
+	}
+	if p := op.Ping; p != nil {
+		c.performPing(p)
+	}
+	if op.Goaway != nil {
+		s.startGoAway(op.Goaway)
+	}
+	if op.Disconnect != nil {
+		c.closeLocked(s.wrapError(status.Unavailable, "disconnected by this side", op.Disconnect))
+	}
+	c.release(writeNow)
+}
+
+// performPing sends a PING. Caller holds conn.mu.
+func (c *conn) performPing(p *transport.Ping) {
+	var err error
+	if c.s.control.closed != nil {
+		err = c.s.wrapError(status.Unavailable, "connection closed", c.s.control.closed)
+	} else {
+		c.s.ping(p.OnAck)
+	}
+	if p.OnInitiate != nil {
+		c.s.control.events = append(c.s.control.events, event{done: p.OnInitiate, err: err})
+	}
+	if err != nil && p.OnAck != nil {
+		c.s.control.events = append(c.s.control.events, event{done: p.OnAck, err: err})
+	}
+}
+
+// noteDrain starts drainLoop when the end has begun, and lets it go on when
+// the last stream has ended. Caller holds conn.mu.
+func (c *conn) noteDrain() {
+	ctl := &c.s.control
+	if (ctl.draining || ctl.drainPing != 0) && !c.drain.started && ctl.closed == nil {
+		c.drain.started = true
+		c.running.Add(1)
+		go c.drainLoop()
+	}
+	if ctl.drained && !c.drain.told {
+		c.drain.told = true
+		close(c.drain.drained)
+	}
+}
+
+// drainLoop ends a connection gracefully: it sees to it that a server's second
+// GOAWAY is sent, and closes when the last stream has ended.
+func (c *conn) drainLoop() {
+	defer c.running.Done()
+	timer := time.NewTimer(drainPingTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			c.mu.Lock()
+			if c.s.role == server {
+				c.s.finalGoAway()
+			}
+			c.release(writeNow)
+		case <-c.drain.drained:
+			c.linger()
+			return
+		case <-c.done:
+			return
+		}
+	}
+}
+
+// linger closes a drained connection. A server first waits until the client
+// has closed its end: what was written last would be lost if the kernel had
+// to answer data of the client with a reset.
+func (c *conn) linger() {
+	c.mu.Lock()
+	for (c.w.flushing || c.s.out.Len() > 0) && c.s.control.closed == nil {
+		c.written.Wait()
+	}
+	cause := c.s.control.cause
+	c.mu.Unlock()
+	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.s.role == server && half.CloseWrite() == nil {
+		timer := time.NewTimer(lingerTime)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.done:
+		}
+	}
+	c.mu.Lock()
+	c.closeLocked(cause)
+	c.release(writeNow)
+}
+
+// Close ends the connection and waits for its goroutines.
+func (c *conn) Close() {
+	c.close(errClosed)
+	c.running.Wait()
+}
+
+func (c *conn) close(cause error) {
+	c.mu.Lock()
+	if c.s.control.closed == nil {
+		c.s.appendGoAway(c.s.ids.lastPeer, frame.CodeNoError, "connection closed")
+	}
+	c.closeLocked(c.s.wrapError(status.Unavailable, "connection closed", cause))
+	c.release(writeNow)
+}
+
+// closeLocked ends the connection: what waits in the outbox gets one attempt
+// to be written, the streams fail, and the reader wakes up.
+// Caller holds conn.mu and releases it by release.
+func (c *conn) closeLocked(cause error) {
+	if c.s.control.closed != nil {
+		return
+	}
+	c.s.closeAll(cause)
+	if !c.greeted {
+		c.greeted = true
+		close(c.ready)
+	}
+	close(c.done)
+	c.written.Broadcast()
+	var last *outbox.Batch
+	if !c.w.flushing && c.s.out.Len() > 0 {
+		c.w.flushing = true // for good
+		batch := c.s.out.Take()
+		last = &batch
+	}
+	c.running.Add(1)
+	go c.shut(last)
+	if c.s.trace.On() {
+		c.s.trace.State("SHUTDOWN", cause)
+	}
+}
+
+// shut writes what was left, as far as the peer takes it at once, and closes
+// the net.Conn, which no lock may be held for.
+func (c *conn) shut(last *outbox.Batch) {
+	defer c.running.Done()
+	if last != nil {
+		// The connection is over: an error here changes nothing.
+		_ = c.nc.SetWriteDeadline(time.Now().Add(closeWriteTime))
+		iov := last.Buffers(0)
+		_, _ = iov.WriteTo(c.nc)
+		last.Release()
+	}
+	_ = c.nc.Close()
+}
+
+// roleName is for traces.
+func (s *session) roleName() string {
+	if s.role == client {
+		return "http2 client"
+	}
+	return "http2 server"
+}

@@ -1,0 +1,55 @@
+// Package http2 is the HTTP/2 transport: frames on a net.Conn ⇄ gRPC messages
+// on streams, in either role.
+//
+//	            package transport (the contract)
+//	                 │ StreamOpBatch, Op     ▲ Done
+//	┌────────────────▼───────────────────────┴───────────────┐
+//	│ stream.go    one stream's state,       RFC 9113 §5.1   │
+//	│ send.go      messages → DATA, who may send next        │
+//	│ message.go   DATA → messages, gRPC-HTTP2 Length-Prefixed-Message
+//	│ deliver.go   completions → callbacks, no lock held     │
+//	│ window.go    flow control credit,      RFC 9113 §5.2   │
+//	│ headers.go   header blocks on streams, RFC 9113 §8     │
+//	│ settings.go ping.go goaway.go          RFC 9113 §6     │
+//	│ session.go   frames in → state and frames out, no I/O  │
+//	├────────────────────────────────────────────────────────┤
+//	│ conn.go      the connection as a transport.Transport   │
+//	│ writer.go    combining flush: who appends first writes │
+//	│ loops.go     the reading goroutine                     │
+//	└────────────────┬───────────────────────▲───────────────┘
+//	                 ▼ bytes                 │ bytes
+//	                         net.Conn
+//
+// # Contract
+//
+//   - Up: package transport's, all of it.
+//   - Down: any reliable, ordered net.Conn. One with a file descriptor is
+//     written without blocking, every other by the flushing goroutine.
+//   - Not here: method, scheme, content-type (filters), compression, retries,
+//     ages, load balancing. Keepalive pings and window growth by measured
+//     bandwidth come with the complete transport. Server push and priorities:
+//     gRPC has no use for them.
+//
+// # Goroutines
+//
+//	name        started by    ends when                 owns
+//	readLoop    Connect, the  net.Conn read fails, or   the read buffer, the
+//	            Accept op     the peer broke a rule     header block in progress
+//	flushLoop   flush, when a write would block         the batch it writes;
+//	                          ends when all is written
+//	drainLoop   a graceful GOAWAY; ends when answered, timed out or closed
+//
+// Close returns when all of them are gone.
+//
+// # Locks
+//
+// conn.mu guards the session and every stream of the connection. It is the
+// only lock. It is not held across I/O or a callback; a trace sink is told of
+// frames while it is held.
+//
+// # Reading order
+//
+// ../frame/frame.go, window.go, stream.go, message.go, headers.go, send.go,
+// session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, loops.go,
+// conn.go.
+package http2

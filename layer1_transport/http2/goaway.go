@@ -1,0 +1,173 @@
+package http2
+
+import (
+	"fmt"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// The end of a connection, in order: open, draining (no new streams), drained
+// (no streams), closed.
+//
+// A server ends gracefully in two steps. The first GOAWAY names the largest
+// identifier there is, so that requests on their way are still served, and a
+// PING follows it. When the client has answered it has seen the GOAWAY, and
+// the second names the last stream that was really seen. RFC 9113 §6.8.
+
+// connControl is the state of the connection as a whole.
+type connControl struct {
+	closed   error // why the connection is closed; nil while it is not
+	draining bool  // no new streams
+	cause    error // why it is draining
+	final    bool  // our last GOAWAY was sent, and names last
+	last     uint32
+	drained  bool // draining, and no stream is left
+
+	drainPing uint64 // the PING after our first GOAWAY, 0 for none
+	pings     pings
+	watchers  []connectivity.Watcher
+	events    []event // to be told when the lock is released
+
+	recent  [recentResets]uint32 // streams that we have reset
+	nRecent int
+}
+
+// An event is something to be told to whoever is outside of the session: the
+// answer to a ping, or a change of state to a watcher.
+type event struct {
+	done    transport.Done
+	watcher connectivity.Watcher
+	state   connectivity.State
+	err     error
+}
+
+func (e event) tell() {
+	if e.done != nil {
+		e.done.Run(e.err)
+		return
+	}
+	e.watcher.OnState(e.state, e.err)
+}
+
+// state returns what a watcher is told.
+func (s *session) state() (connectivity.State, error) {
+	switch c := &s.control; {
+	case c.closed != nil:
+		return connectivity.Shutdown, c.closed
+	case c.draining:
+		return connectivity.Idle, c.cause
+	case !s.peer.received:
+		return connectivity.Connecting, nil
+	default:
+		return connectivity.Ready, nil
+	}
+}
+
+// notify tells every watcher the present state.
+func (s *session) notify() {
+	state, err := s.state()
+	for _, w := range s.control.watchers {
+		s.control.events = append(s.control.events, event{watcher: w, state: state, err: err})
+	}
+}
+
+// drain refuses new streams from now on. Queued ones fail unsent.
+func (s *session) drain(cause error) {
+	if s.control.draining || s.control.closed != nil {
+		return
+	}
+	s.control.draining, s.control.cause = true, cause
+	for s.queues.opening.head != nil {
+		s.fail(s.queues.opening.pop(), s.notSent("connection is draining", cause))
+	}
+	s.notify()
+	s.maybeDrained()
+}
+
+// maybeDrained notes the moment when a draining connection has no streams.
+func (s *session) maybeDrained() {
+	c := &s.control
+	if c.draining && len(s.streams) == 0 && (s.role == client || c.final) {
+		c.drained = true
+	}
+}
+
+// startGoAway begins the graceful end from this side.
+func (s *session) startGoAway(g *transport.Goaway) {
+	c := &s.control
+	if c.closed != nil || c.final || c.drainPing != 0 {
+		return
+	}
+	if s.role == client {
+		s.appendGoAway(0, g.Code, g.Debug)
+		c.final = true
+		s.drain(s.newError(status.Unavailable, "connection ended by this side: "+g.Debug))
+		return
+	}
+	s.appendGoAway(frame.MaxStreamID, g.Code, g.Debug)
+	c.drainPing = s.ping(nil)
+	c.cause = s.newError(status.Unavailable, "connection ended by this side: "+g.Debug)
+}
+
+// finalGoAway is the second step of a server.
+func (s *session) finalGoAway() {
+	c := &s.control
+	if c.final || c.closed != nil {
+		return
+	}
+	c.final, c.last = true, s.ids.lastPeer
+	s.appendGoAway(c.last, frame.CodeNoError, "")
+	s.drain(c.cause)
+	s.maybeDrained()
+}
+
+func (s *session) appendGoAway(last uint32, code frame.ErrCode, debug string) {
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		b = frame.AppendGoAway(b, last, code, debug)
+		s.traceSent(b, start, fmt.Sprintf("last=%d %v %q", last, code, debug))
+		return b
+	})
+}
+
+// onGoAway takes the peer's farewell: streams that it has not seen fail, and
+// may be tried elsewhere. RFC 9113 §6.8.
+func (s *session) onGoAway(h frame.Header, p []byte) error {
+	f, err := frame.ParseGoAway(h, p)
+	if err != nil {
+		return err
+	}
+	cause := s.newError(status.Unavailable, fmt.Sprintf("connection ended by the peer with GOAWAY %v %q", f.Code, clipDebug(f.Debug)))
+	cause.HTTP2, cause.HasHTTP2 = f.Code, true
+	if s.role == server {
+		s.control.final, s.control.last = true, s.ids.lastPeer
+		s.drain(cause)
+		return nil
+	}
+	if f.LastStreamID != 0 && f.LastStreamID%2 == 0 {
+		return connError(frame.CodeProtocol, "GOAWAY names stream %d, which this client cannot have opened", f.LastStreamID)
+	}
+	if s.control.last != 0 && f.LastStreamID > s.control.last {
+		return connError(frame.CodeProtocol, "GOAWAY names stream %d after it named %d", f.LastStreamID, s.control.last)
+	}
+	s.control.last = f.LastStreamID
+	s.drain(cause)
+	for id, st := range s.streams {
+		if id > f.LastStreamID {
+			e := *cause
+			e.Progress = transport.ProgressNotSeen
+			s.fail(st, &e)
+		}
+	}
+	s.maybeDrained()
+	return nil
+}
+
+// clipDebug bounds what of a peer's text goes into errors.
+func clipDebug(p []byte) string {
+	const most = 256
+	return string(p[:min(len(p), most)])
+}

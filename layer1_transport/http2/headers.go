@@ -1,0 +1,309 @@
+package http2
+
+import (
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// blockState is a header block whose frames are still coming in.
+type blockState struct {
+	open          bool
+	stream        uint32
+	end           bool // END_STREAM of its HEADERS frame
+	selfDependent bool
+	continuations int
+	bytes         []byte
+}
+
+// incoming is a request whose headers are here and whose stream nobody has
+// taken yet. There is one for each connection, used between a HEADERS frame
+// and the return of AcceptStream.
+type incoming struct {
+	id      uint32
+	end     bool
+	list    metadata.List
+	waiting bool // to be given to the acceptor
+}
+
+// onHeaders takes a HEADERS frame. RFC 9113 §6.2.
+func (s *session) onHeaders(h frame.Header, p []byte) error {
+	f, err := frame.ParseHeaders(h, p)
+	if err != nil {
+		return err
+	}
+	if f.EndHeaders {
+		return s.onBlock(h.StreamID, f.Block, f.EndStream, f.SelfDependent)
+	}
+	s.block = blockState{open: true, stream: h.StreamID, end: f.EndStream,
+		selfDependent: f.SelfDependent, bytes: append(s.block.bytes[:0], f.Block...)}
+	return nil
+}
+
+// onContinuation takes a CONTINUATION frame. RFC 9113 §6.10.
+func (s *session) onContinuation(h frame.Header, p []byte) error {
+	f, err := frame.ParseContinuation(h, p)
+	if err != nil {
+		return err
+	}
+	b := &s.block
+	if !b.open || b.stream != h.StreamID {
+		return connError(frame.CodeProtocol, "CONTINUATION without HEADERS on stream %d", h.StreamID)
+	}
+	b.continuations++
+	if most := max(2*int(s.cfg.MaxHeaderList), 2*frame.MinMaxFrameSize); b.continuations > maxContinuations || len(b.bytes)+len(f.Block) > most {
+		return connError(frame.CodeEnhanceYourCalm, "a header block of more than %d CONTINUATION frames or %d bytes", maxContinuations, most)
+	}
+	b.bytes = append(b.bytes, f.Block...)
+	if !f.EndHeaders {
+		return nil
+	}
+	b.open = false
+	return s.onBlock(b.stream, b.bytes, b.end, b.selfDependent)
+}
+
+// onBlock takes a complete header block. Whatever is wrong with its stream, it
+// is decoded: HPACK must stay in step with the peer. RFC 9113 §4.3.
+func (s *session) onBlock(id uint32, block []byte, end, selfDependent bool) error {
+	s.decoding = id
+	st := s.streams[id]
+	if s.role == server && id%2 == 0 || s.role == client && st == nil && (id%2 == 0 || id >= s.ids.next) {
+		return connError(frame.CodeProtocol, "HEADERS on stream %d, which the peer may not open", id)
+	}
+	switch {
+	case s.role == client && st != nil:
+		return s.onResponse(st, block, end)
+	case st != nil:
+		return s.onRequestTrailers(st, block, end)
+	case s.role == server && id > s.ids.lastPeer:
+		return s.onRequest(id, block, end, selfDependent)
+	}
+	var drop metadata.List
+	if err := s.decode(block, headerblock.Trailers, &drop); err != nil && !streamOnly(err) {
+		return err
+	}
+	if s.role == server && !s.recentlyReset(id) {
+		return connError(frame.CodeStreamClosed, "HEADERS on the closed stream %d", id)
+	}
+	return nil
+}
+
+// decode decodes a block for list. A connection error comes as *frame.Error, a
+// stream error as *headerblock.BlockError.
+func (s *session) decode(block []byte, kind headerblock.Kind, list *metadata.List) error {
+	list.Reset()
+	err := s.dec.Decode(block, kind, list, s.now)
+	if e, ok := err.(*headerblock.BlockError); ok && !e.StreamOnly {
+		return connError(e.Code, "%s", e.Reason)
+	}
+	if s.trace.On() {
+		s.trace.ReceivedHeaders(s.decoding, list)
+	}
+	return err
+}
+
+func streamOnly(err error) bool {
+	_, ok := err.(*headerblock.BlockError)
+	return ok
+}
+
+// onRequest takes the headers that begin a stream on a server.
+func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) error {
+	s.ids.lastPeer = id
+	in := &s.in
+	in.id, in.end = id, end
+	err := s.decode(block, headerblock.Request, &in.list)
+	e, bad := err.(*headerblock.BlockError)
+	switch {
+	case err != nil && !bad:
+		return err
+	case s.control.final && id > s.control.last:
+		return nil // the peer was told that such streams are not seen
+	case selfDependent:
+		s.resetID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
+	case s.slots >= int(s.cfg.MaxStreams):
+		s.resetID(id, frame.CodeRefusedStream)
+	case bad && (e.TooLarge || e.Field):
+		s.reject(in, e)
+	case bad:
+		s.resetID(id, e.Code)
+	default:
+		in.waiting = true
+	}
+	return nil
+}
+
+// reject answers a request that HTTP/2 allows and gRPC does not: with
+// Trailers-Only, which a client understands better than a reset.
+func (s *session) reject(in *incoming, e *headerblock.BlockError) {
+	var answer metadata.List
+	answer.HTTPStatus, answer.ContentType = "400", "application/grpc"
+	code := status.Internal
+	if e.TooLarge {
+		answer.HTTPStatus, code = "431", status.ResourceExhausted
+	}
+	answer.SetStatus(uint32(code), e.Reason)
+	block, err := s.enc.Append(s.scratch[:0], &answer, s.now)
+	s.scratch = block[:0]
+	if err != nil {
+		s.resetID(in.id, frame.CodeInternal)
+		return
+	}
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		b = frame.AppendHeaders(b, in.id, true, block, frame.MinMaxFrameSize)
+		s.traceSent(b, start, e.Reason)
+		return b
+	})
+	if !in.end {
+		s.resetID(in.id, frame.CodeNoError)
+	}
+}
+
+// adopt gives the incoming request to the stream that Init bound to it.
+func (s *session) adopt(st *stream, in *incoming) {
+	if !in.waiting {
+		return
+	}
+	in.waiting = false
+	st.id, st.state = in.id, stateOpen
+	st.recv.window = newRecvWindow(s.cfg.StreamWindow)
+	st.send.window = sendWindow{avail: s.peer.initialWindow}
+	st.recv.headers, in.list = in.list, st.recv.headers
+	st.recv.haveHeaders = true
+	st.countsSlot = true
+	st.cause = s.trace.Last()
+	s.slots++
+	st.owner.Ref()
+	if s.control.closed != nil {
+		s.streams[st.id] = st
+		s.fail(st, s.wrapError(status.Unavailable, "connection closed", s.control.closed))
+		return
+	}
+	s.streams[st.id] = st
+	if in.end {
+		st.state = stateHalfClosedRemote
+		st.recv.ended = true
+	}
+}
+
+// onRequestTrailers takes a second header block of a client, which gRPC does
+// not have: it may only end the stream. RFC 9113 §8.1.
+func (s *session) onRequestTrailers(st *stream, block []byte, end bool) error {
+	err := s.decode(block, headerblock.Trailers, &st.recv.trailers)
+	if err != nil && !streamOnly(err) {
+		return err
+	}
+	switch {
+	case !st.state.mayRecv():
+		s.reset(st, frame.CodeStreamClosed)
+		s.fail(st, s.newError(status.Internal, "the peer sent HEADERS after END_STREAM"))
+	case err != nil || !end:
+		s.reset(st, frame.CodeProtocol)
+		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+	default:
+		s.endRecv(st, true)
+	}
+	return nil
+}
+
+// onResponse takes a header block of a server.
+func (s *session) onResponse(st *stream, block []byte, end bool) error {
+	r := &st.recv
+	kind, list := headerblock.Response, &r.headers
+	if r.haveHeaders {
+		kind, list = headerblock.Trailers, &r.trailers
+	}
+	err := s.decode(block, kind, list)
+	if err != nil && !streamOnly(err) {
+		return err
+	}
+	switch {
+	case !st.state.mayRecv():
+		s.reset(st, frame.CodeStreamClosed)
+		s.fail(st, s.newError(status.Internal, "the peer sent HEADERS after END_STREAM"))
+	case err != nil:
+		s.badResponse(st, err.(*headerblock.BlockError))
+	case !r.haveHeaders && list.HTTPStatus[0] == '1':
+		s.informational(st, end)
+	case r.haveHeaders && !end:
+		s.reset(st, frame.CodeProtocol)
+		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+	case !r.haveHeaders && end: // gRPC-HTTP2 Trailers-Only
+		r.trailersOnly = true
+		r.headers, r.trailers = r.trailers, r.headers
+		s.endRecv(st, true)
+	case end:
+		s.endRecv(st, true)
+	default:
+		r.haveHeaders = true
+		s.markDirty(st)
+	}
+	return nil
+}
+
+// badResponse fails a call whose response breaks a rule.
+func (s *session) badResponse(st *stream, e *headerblock.BlockError) {
+	code := status.Internal
+	if e.TooLarge {
+		code = status.ResourceExhausted
+	}
+	s.reset(st, e.Code)
+	s.fail(st, s.newError(code, e.Error()))
+}
+
+// informational skips a 1xx response. RFC 9113 §8.1.
+func (s *session) informational(st *stream, end bool) {
+	st.recv.headers.Reset()
+	st.recv.informational++
+	if end || st.recv.informational > maxInformational {
+		s.reset(st, frame.CodeProtocol)
+		s.fail(st, s.newError(status.Internal, "the peer sent too many 1xx responses, or ended the stream with one"))
+	}
+}
+
+// endRecv is the transition for the peer's END_STREAM. withBlock tells
+// trailers from a DATA frame.
+func (s *session) endRecv(st *stream, withBlock bool) {
+	if s.role == client && !withBlock {
+		if st.state == stateOpen {
+			s.reset(st, frame.CodeNoError)
+		}
+		s.fail(st, s.newError(status.Internal, "the peer ended the stream without trailers"))
+		return
+	}
+	st.recv.ended = true
+	st.state, _ = st.state.recvEnd()
+	s.checkPartial(st)
+	if st.err != nil {
+		return
+	}
+	if s.role == client && st.state == stateHalfClosedRemote {
+		// The call is over, so nobody reads what we would still send.
+		s.reset(st, frame.CodeNoError)
+	}
+	if st.state == stateClosed {
+		s.failSends(st, nil)
+		s.finish(st)
+	}
+	s.markDirty(st)
+}
+
+// acceptWaiting hands the request that waits to the acceptor, without the
+// lock. A request that it does not take is refused.
+func (c *conn) acceptWaiting() {
+	in := &c.s.in
+	if !in.waiting {
+		return
+	}
+	if c.acceptor != nil {
+		c.acceptor.AcceptStream(c, in)
+	}
+	if in.waiting {
+		c.mu.Lock()
+		in.waiting = false
+		c.s.resetID(in.id, frame.CodeRefusedStream)
+		c.mu.Unlock()
+	}
+}

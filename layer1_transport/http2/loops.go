@@ -1,0 +1,222 @@
+package http2
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// readBufferSize holds two of the longest frames that we accept.
+const readBufferSize = 2 * (frame.HeaderLen + frame.MinMaxFrameSize)
+
+// readLoop reads frames and applies them, until the connection ends. All
+// complete frames of one read are applied before anything is delivered and
+// the answers are written, once.
+func (c *conn) readLoop() {
+	defer c.running.Done()
+	trace.Role(c.s.cfg.Trace, c.s.roleName()+" reader")
+	c.setReadLimit(c.cfg.handshakeDeadline)
+	err := c.readFrames()
+	c.mu.Lock()
+	c.farewell(err)
+	c.closeLocked(err)
+	c.release(writeNow)
+}
+
+// readFrames returns why reading ended, never nil.
+func (c *conn) readFrames() error {
+	for {
+		n, err := c.in.read()
+		c.mu.Lock()
+		if c.s.trace.On() && n > 0 {
+			c.s.trace.Socket("read", trace.DirRecv, n)
+		}
+		c.s.now = time.Now()
+		c.mu.Unlock()
+		if e := c.applyAll(); e != nil {
+			return e
+		}
+		if err != nil {
+			return c.readError(err)
+		}
+		if err := c.afterRead(); err != nil {
+			return err
+		}
+	}
+}
+
+// applyAll applies the complete frames in the buffer.
+func (c *conn) applyAll() error {
+	for {
+		h, payload, err := c.in.next()
+		if err != nil || payload == nil {
+			return err
+		}
+		c.mu.Lock()
+		err = c.s.step(h, payload)
+		waiting := c.s.in.waiting
+		c.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if waiting {
+			c.acceptWaiting()
+		}
+	}
+}
+
+// afterRead delivers and writes, and waits while the peer does not take our
+// answers.
+func (c *conn) afterRead() error {
+	c.mu.Lock()
+	c.checkGreeting()
+	c.limitHeaderBlock()
+	c.release(writeNow)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.s.out.Len() > maxPendingControl && c.s.control.closed == nil {
+		c.written.Wait()
+	}
+	return c.s.control.closed
+}
+
+// checkGreeting lets go whoever waits for the peer's SETTINGS.
+// Caller holds conn.mu.
+func (c *conn) checkGreeting() {
+	if c.greeted || !c.s.peer.received {
+		return
+	}
+	c.greeted = true
+	close(c.ready)
+	c.s.notify()
+	c.setReadLimit(time.Time{})
+	if c.s.trace.On() {
+		c.s.trace.State("READY", nil)
+	}
+}
+
+// limitHeaderBlock bounds how long a header block takes to arrive: a
+// connection in the middle of one is good for nothing else.
+// Caller holds conn.mu.
+func (c *conn) limitHeaderBlock() {
+	if open := c.s.block.open; open != c.in.limited {
+		c.in.limited = open
+		if open {
+			c.setReadLimit(time.Now().Add(headerBlockTime))
+		} else {
+			c.setReadLimit(time.Time{})
+		}
+	}
+}
+
+// setReadLimit sets when reading fails. An error means that the connection is
+// gone, which the next read reports.
+func (c *conn) setReadLimit(t time.Time) { _ = c.nc.SetReadDeadline(t) }
+
+// readError says what a failed read means.
+func (c *conn) readError(err error) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.s
+	switch {
+	case s.control.closed != nil:
+		return s.control.closed
+	case errors.Is(err, io.EOF) && s.control.draining:
+		return s.control.cause
+	case errors.Is(err, io.EOF) && !s.peer.received:
+		return s.newError(status.Unavailable, "connection closed by the peer before it sent SETTINGS")
+	case errors.Is(err, io.EOF):
+		return s.newError(status.Unavailable, "connection closed by the peer")
+	default:
+		return s.wrapError(status.Unavailable, "reading from the connection", err)
+	}
+}
+
+// farewell sends GOAWAY for an error of the peer. RFC 9113 §5.4.1.
+// Caller holds conn.mu.
+func (c *conn) farewell(err error) {
+	var e *frame.Error
+	if !errors.As(err, &e) || c.s.control.closed != nil {
+		return
+	}
+	if guess := c.in.notHTTP2; guess != nil {
+		return // it would not understand
+	}
+	c.s.appendGoAway(c.s.ids.lastPeer, e.Code, e.Reason)
+	c.s.cfg.Logger.Warn("http2: the peer broke a rule of the protocol; closing the connection", "peer", c.s.peerName, "error", e)
+}
+
+// An input is the read buffer of a connection. Owned by readLoop.
+type input struct {
+	from     io.Reader
+	buf      []byte
+	r, w     int
+	first    bool  // the first frame was seen
+	limited  bool  // a read limit for a header block is set
+	notHTTP2 error // what the peer seems to speak instead
+}
+
+// read reads once. It returns the number of bytes that came.
+func (in *input) read() (int, error) {
+	if in.r > 0 {
+		in.w = copy(in.buf, in.buf[in.r:in.w])
+		in.r = 0
+	}
+	n, err := in.from.Read(in.buf[in.w:])
+	in.w += n
+	return n, err
+}
+
+// next returns the next complete frame; the payload is valid until read. It is
+// nil if there is none, and empty but not nil for a frame without payload.
+func (in *input) next() (frame.Header, []byte, error) {
+	b := in.buf[in.r:in.w]
+	if !in.first && len(b) > 0 {
+		if err := in.checkFirst(b); err != nil {
+			return frame.Header{}, nil, err
+		}
+	}
+	if len(b) < frame.HeaderLen {
+		return frame.Header{}, nil, nil
+	}
+	h := frame.ParseHeader(b)
+	if err := h.CheckLength(frame.MinMaxFrameSize); err != nil {
+		return h, nil, err
+	}
+	end := frame.HeaderLen + int(h.Length)
+	if len(b) < end {
+		return h, nil, nil
+	}
+	in.first = true
+	in.r += end
+	return h, b[frame.HeaderLen:end:end], nil
+}
+
+// checkFirst recognises peers that speak something else, from the first bytes
+// they send, since what HTTP/2 would make of them says nothing.
+func (in *input) checkFirst(b []byte) error {
+	if what := otherProtocol(b); what != "" {
+		in.notHTTP2 = fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)])
+		return &frame.Error{Code: frame.CodeProtocol, Reason: in.notHTTP2.Error()}
+	}
+	return nil
+}
+
+// otherProtocol names the protocol that b is the beginning of, if it is one of
+// the usual mistakes.
+func otherProtocol(b []byte) string {
+	has := func(prefix string) bool { return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix }
+	switch {
+	case has("HTTP/1"), has("GET "), has("POST "), has("HEAD "), has("PUT "), has("OPTIONS "), has("DELETE "), has("CONNECT "):
+		return "HTTP/1"
+	case len(b) >= 2 && (b[0] == 0x15 || b[0] == 0x16) && b[1] == 0x03: // alert and handshake records
+		return "TLS"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,279 @@
+package http2
+
+import (
+	"encoding/binary"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// prefixLen is the length of what precedes each message: one flag byte and
+// four of length. gRPC-HTTP2 Length-Prefixed-Message.
+const prefixLen = 5
+
+// firstAlloc is how much memory a message gets at its prefix. The rest follows
+// with the bytes, so that a peer cannot claim memory by a length alone.
+const firstAlloc = 64 << 10
+
+// keepRaw bounds the memory for unread bytes that a stream keeps for its next call.
+const keepRaw = 16 << 10
+
+// A messageReader makes messages of the bytes of DATA frames. Bytes that come
+// while nobody wants a message are kept as they are, in one piece however
+// small the frames were.
+type messageReader struct {
+	raw  []byte // not looked at yet
+	from int    // where in raw
+
+	prefix  [prefixLen]byte
+	nPrefix int
+	msg     *transport.Buffer // being filled; its prefix is complete
+	left    int               // bytes that msg still needs
+	ready   bool              // msg is complete and not delivered
+}
+
+// unread returns the number of bytes that were received and not looked at.
+func (r *messageReader) unread() int { return len(r.raw) - r.from }
+
+// partial reports whether a message has begun and is not complete.
+func (r *messageReader) partial() bool { return !r.ready && (r.nPrefix > 0 || r.msg != nil) }
+
+func (r *messageReader) keep(p []byte) {
+	if r.from > 0 && r.from == len(r.raw) {
+		r.raw, r.from = r.raw[:0], 0
+	}
+	r.raw = append(r.raw, p...)
+}
+
+// fill takes bytes for one message from p and returns how many it took.
+func (r *messageReader) fill(p []byte, limit int) (n int, err *transport.Error) {
+	if r.msg == nil {
+		n = copy(r.prefix[r.nPrefix:], p)
+		r.nPrefix += n
+		if r.nPrefix < prefixLen {
+			return n, nil
+		}
+		if err := r.begin(limit); err != nil {
+			return n, err
+		}
+	}
+	k := min(r.left, len(p)-n)
+	r.msg.Append(p[n : n+k])
+	r.left -= k
+	r.ready = r.left == 0
+	return n + k, nil
+}
+
+// begin looks at a complete prefix.
+func (r *messageReader) begin(limit int) *transport.Error {
+	if r.prefix[0] > 1 {
+		return streamError(status.Internal, "the first byte of a message is %d, must be 0 or 1 (gRPC-HTTP2 Length-Prefixed-Message)", r.prefix[0])
+	}
+	length := int(binary.BigEndian.Uint32(r.prefix[1:]))
+	if limit > 0 && length > limit {
+		return streamError(status.ResourceExhausted, "the peer sent a message of %d bytes, and the receive limit is %d bytes", length, limit)
+	}
+	r.msg = transport.NewBuffer(min(length, firstAlloc))
+	r.msg.Compressed = r.prefix[0] == 1
+	r.left = length
+	return nil
+}
+
+// take returns the complete message.
+func (r *messageReader) take() *transport.Buffer {
+	msg := r.msg
+	r.msg, r.nPrefix, r.ready = nil, 0, false
+	return msg
+}
+
+// reset drops what is left of a call.
+func (r *messageReader) reset() {
+	r.msg.Release()
+	raw := r.raw[:0]
+	if cap(raw) > keepRaw {
+		raw = nil
+	}
+	*r = messageReader{raw: raw}
+}
+
+// onData takes a DATA frame. RFC 9113 §6.1.
+func (s *session) onData(h frame.Header, p []byte) error {
+	f, err := frame.ParseData(h, p)
+	if err != nil {
+		return err
+	}
+	if !s.flow.recv.take(len(p)) {
+		return connError(frame.CodeFlowControl, "DATA of %d bytes passes the window of the connection", len(p))
+	}
+	st := s.streams[h.StreamID]
+	if st == nil || !st.state.mayRecv() {
+		s.creditConn(len(p))
+		return s.dataOnClosed(h.StreamID, st)
+	}
+	if !st.recv.window.take(len(p)) {
+		s.creditConn(len(p))
+		s.reset(st, frame.CodeFlowControl)
+		s.fail(st, s.newError(status.Internal, "the peer sent more than the window of the stream"))
+		return nil
+	}
+	if s.role == client && !st.recv.haveHeaders {
+		s.creditConn(len(p))
+		s.reset(st, frame.CodeProtocol)
+		s.fail(st, s.newError(status.Internal, "the peer sent DATA before HEADERS"))
+		return nil
+	}
+	s.creditPadding(st, f.Padding)
+	s.receive(st, f.Payload)
+	if f.EndStream && st.err == nil {
+		s.endRecv(st, false)
+	}
+	return nil
+}
+
+// dataOnClosed decides about DATA for a stream that takes none. st is nil
+// where the stream is closed or idle. RFC 9113 §5.1.
+func (s *session) dataOnClosed(id uint32, st *stream) error {
+	if st != nil {
+		s.reset(st, frame.CodeStreamClosed)
+		s.fail(st, s.newError(status.Internal, "the peer sent DATA after END_STREAM"))
+		return nil
+	}
+	if err := s.idleCheck(id, "DATA"); err != nil {
+		return err
+	}
+	if s.role == server && !s.recentlyReset(id) {
+		s.resetID(id, frame.CodeStreamClosed)
+	}
+	return nil
+}
+
+// receive takes the payload of DATA: to the message that is wanted, or to the
+// unread bytes.
+func (s *session) receive(st *stream, p []byte) {
+	s.creditConn(len(p))
+	in := &st.recv.in
+	if st.ops.rm != nil && in.unread() == 0 && !in.ready {
+		p = p[s.consume(st, p):]
+		if st.err != nil {
+			return
+		}
+	}
+	if len(p) > 0 {
+		in.keep(p)
+		s.flow.unread += len(p)
+		s.checkSingle(st)
+	}
+	if in.ready {
+		s.markDirty(st)
+	}
+}
+
+// deframe makes a message of unread bytes, if one is wanted.
+func (s *session) deframe(st *stream) {
+	in := &st.recv.in
+	if st.ops.rm == nil || in.ready || in.unread() == 0 || st.err != nil {
+		return
+	}
+	n := s.consume(st, in.raw[in.from:])
+	in.from += n
+	s.flow.unread -= n
+	if st.err == nil {
+		s.checkSingle(st)
+		s.checkPartial(st)
+	}
+}
+
+// consume fills the message that is wanted from p and credits what it took.
+func (s *session) consume(st *stream, p []byte) int {
+	in, op := &st.recv.in, &st.ops.rm.RecvMessage
+	n, err := in.fill(p, op.Limit)
+	if err != nil {
+		err.Layer, err.Peer = layerName, s.peerName
+		s.refuse(st, err)
+		return n
+	}
+	if in.ready && op.Only {
+		st.recv.single = true
+	}
+	s.creditStream(st, n)
+	return n
+}
+
+// checkSingle refuses bytes after the only message that the call may have.
+func (s *session) checkSingle(st *stream) {
+	if st.recv.single && st.recv.in.unread() > 0 {
+		s.refuse(st, s.newError(status.Unimplemented, "the peer sent more than one message where the method has one"))
+	}
+}
+
+// checkPartial refuses a message that the end of the stream cut off, unless
+// the peer's own status explains it.
+func (s *session) checkPartial(st *stream) {
+	in := &st.recv.in
+	if !st.recv.ended || in.unread() > 0 || !in.partial() {
+		return
+	}
+	if s.role == client && st.recv.trailers.Status != uint32(status.OK) {
+		return
+	}
+	s.refuse(st, s.newError(status.Internal, "the stream ended within a message"))
+}
+
+// refuse ends a stream whose peer broke a rule of gRPC.
+func (s *session) refuse(st *stream, err *transport.Error) {
+	if st.err != nil {
+		return
+	}
+	if st.state != stateClosed {
+		s.tellCancelled(st, err)
+	}
+	s.fail(st, err)
+}
+
+// creditStream gives n consumed bytes back to the stream's window, and for a
+// message longer than the window all that it still needs.
+func (s *session) creditStream(st *stream, n int) {
+	if s.flow.held > 0 && s.flow.unread <= maxUnread {
+		held := s.flow.held
+		s.flow.held = 0
+		s.creditConn(held)
+	}
+	if !st.state.mayRecv() {
+		return // nothing more comes, so credit is of no use
+	}
+	incr := st.recv.window.release(n)
+	if !st.recv.in.ready && st.recv.in.left > 0 {
+		incr += st.recv.window.extend(st.recv.in.left)
+	}
+	s.appendWindowUpdate(st.id, incr)
+}
+
+// creditPadding gives back what padding cost, at once. RFC 9113 §6.9.1.
+func (s *session) creditPadding(st *stream, n int) {
+	if n > 0 {
+		s.creditConn(n)
+		s.appendWindowUpdate(st.id, st.recv.window.release(n))
+	}
+}
+
+// creditConn gives n bytes back to the connection's window, which does not
+// wait for the application: one stream that nobody reads must not stop the
+// others. Beyond maxUnread bytes it does wait.
+func (s *session) creditConn(n int) {
+	if s.flow.unread > maxUnread {
+		s.flow.held += n
+		return
+	}
+	s.appendWindowUpdate(0, s.flow.recv.release(n))
+}
+
+// forgetUnread stops counting the bytes that a stream leaves unread.
+func (s *session) forgetUnread(st *stream) {
+	s.flow.unread -= st.recv.in.unread()
+	if s.flow.held > 0 && s.flow.unread <= maxUnread {
+		held := s.flow.held
+		s.flow.held = 0
+		s.creditConn(held)
+	}
+}

@@ -1,0 +1,133 @@
+// Package outbox holds the bytes that a connection is about to write.
+//
+// Small things are copied into one buffer, so that many frames make one write.
+// The payload of a large message is not copied: it stays in its own buffer and
+// is written from there, between the bytes before and after it, by writev.
+//
+// An [Outbox] does no I/O of its own until it is told to, and its methods are
+// called under the lock of its owner. A [Batch] taken from it belongs to
+// whoever took it.
+package outbox
+
+import (
+	"net"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+)
+
+// copyLimit is the length up to which payload is copied: below it the copy is
+// cheaper than another element of writev.
+const copyLimit = 8 << 10
+
+// keepLimit bounds the buffer that is kept for the next batch.
+const keepLimit = 1 << 20
+
+// An Outbox collects frames in the order in which they are to be written.
+//
+// Invariant: Len() is the length of what Take would return.
+type Outbox struct {
+	batch Batch
+	spare Batch // the memory of a batch that was written
+	total int64 // bytes ever appended
+}
+
+// A Batch is what one write is to carry.
+type Batch struct {
+	small []byte
+	large []piece
+	size  int
+	iov   net.Buffers // memory of buffers
+}
+
+// A piece is payload that stands between two of the small bytes.
+type piece struct {
+	at   int // how many small bytes come before it
+	data []byte
+	buf  *transport.Buffer // keeps data alive
+}
+
+// Len returns the number of bytes that wait.
+func (o *Outbox) Len() int { return o.batch.size }
+
+// Total returns the number of bytes that were ever appended.
+func (o *Outbox) Total() int64 { return o.total }
+
+// Append lets f append frames. f must return what it was given, extended.
+func (o *Outbox) Append(f func(dst []byte) []byte) { o.Commit(f(o.Small())) }
+
+// Small returns the buffer for appending. It must be given to Commit before
+// anything else is called.
+func (o *Outbox) Small() []byte { return o.batch.small }
+
+// Commit takes back the buffer of Small, with what was appended to it.
+func (o *Outbox) Commit(b []byte) {
+	n := len(b) - len(o.batch.small)
+	o.batch.small = b
+	o.batch.size += n
+	o.total += int64(n)
+}
+
+// AppendPayload appends data, which is part of buf.
+func (o *Outbox) AppendPayload(buf *transport.Buffer, data []byte) {
+	if len(data) < copyLimit {
+		o.Commit(append(o.Small(), data...))
+		return
+	}
+	buf.Ref()
+	o.batch.large = append(o.batch.large, piece{at: len(o.batch.small), data: data, buf: buf})
+	o.batch.size += len(data)
+	o.total += int64(len(data))
+}
+
+// Take returns what waits and leaves the outbox empty.
+func (o *Outbox) Take() Batch {
+	b := o.batch
+	o.batch, o.spare = o.spare, Batch{}
+	return b
+}
+
+// Recycle releases the payload of b and keeps its memory for a later batch.
+func (o *Outbox) Recycle(b Batch) {
+	b.Release()
+	if cap(b.small) > keepLimit {
+		return
+	}
+	o.spare = Batch{small: b.small[:0], large: b.large[:0], iov: b.iov[:0]}
+}
+
+// Len returns the number of bytes in b.
+func (b *Batch) Len() int { return b.size }
+
+// Release drops the references to payload.
+func (b *Batch) Release() {
+	for i := range b.large {
+		b.large[i].buf.Release()
+	}
+	clear(b.large)
+	b.large = b.large[:0]
+}
+
+// Plain returns the bytes if they lie in one piece.
+func (b *Batch) Plain() ([]byte, bool) { return b.small, len(b.large) == 0 }
+
+// Buffers returns the bytes in order, without the first skip of them. The
+// result is valid until the next call and until Release.
+func (b *Batch) Buffers(skip int) net.Buffers {
+	iov := b.iov[:0]
+	add := func(p []byte) {
+		n := min(skip, len(p))
+		skip -= n
+		if n < len(p) {
+			iov = append(iov, p[n:])
+		}
+	}
+	from := 0
+	for _, l := range b.large {
+		add(b.small[from:l.at])
+		add(l.data)
+		from = l.at
+	}
+	add(b.small[from:])
+	b.iov = iov
+	return iov
+}

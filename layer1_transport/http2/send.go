@@ -1,0 +1,381 @@
+package http2
+
+import (
+	"encoding/binary"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// performSend starts the send operations of b. Those that cannot go yet stay
+// in st.ops.
+func (s *session) performSend(st *stream, b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpSendInitialMetadata) {
+		st.ops.sim = b
+	}
+	if b.Ops.Has(transport.OpSendMessage) {
+		st.ops.sm = b
+		m := &st.send
+		m.message, m.offset = b.SendMessage.Buf, 0
+		m.prefix[0] = 0
+		if m.message.Compressed {
+			m.prefix[0] = 1
+		}
+		binary.BigEndian.PutUint32(m.prefix[1:], uint32(m.message.Len()))
+	}
+	if b.Ops.Has(transport.OpSendTrailingMetadata) {
+		st.ops.stm = b
+	}
+	switch {
+	case st.err != nil || st.state == stateClosed:
+		s.failSends(st, st.err)
+	case st.ops.sim != nil && s.role == client:
+		s.begin(st)
+	case st.ops.sim != nil:
+		if s.sendInitial(st) {
+			s.pump(st)
+		}
+	default:
+		s.pump(st)
+	}
+}
+
+// begin opens a client's stream, or queues it while the peer allows no more.
+// RFC 9113 §5.1.2.
+func (s *session) begin(st *stream) {
+	switch {
+	case s.control.closed != nil:
+		s.fail(st, s.notSent("connection closed", s.control.closed))
+	case s.control.draining:
+		s.fail(st, s.notSent("connection is draining", s.control.cause))
+	case len(s.streams) >= int(s.peer.maxStreams):
+		s.queues.opening.push(st, queueOpening)
+	case s.ids.next > frame.MaxStreamID:
+		s.fail(st, s.notSent("stream identifiers are exhausted", nil)) // RFC 9113 §5.1.1
+		s.drain(s.newError(status.Unavailable, "stream identifiers are exhausted"))
+	default:
+		s.open(st)
+	}
+}
+
+// open begins a client's stream on the wire.
+func (s *session) open(st *stream) {
+	st.id = s.ids.next
+	st.state = stateOpen
+	st.recv.window = newRecvWindow(s.cfg.StreamWindow)
+	st.send.window = sendWindow{avail: s.peer.initialWindow}
+	if !s.sendInitial(st) {
+		return // the identifier was not used
+	}
+	s.ids.next += 2
+	s.streams[st.id] = st
+	st.owner.Ref()
+	s.pump(st)
+}
+
+// openWaiting opens streams that waited for their turn.
+func (s *session) openWaiting() {
+	for s.queues.opening.head != nil && len(s.streams) < int(s.peer.maxStreams) && !s.control.draining && s.control.closed == nil {
+		s.begin(s.queues.opening.pop())
+	}
+}
+
+// sendInitial sends the headers of st.ops.sim. It reports false if they may
+// not be sent, which fails the stream.
+func (s *session) sendInitial(st *stream) bool {
+	b := st.ops.sim
+	if err := s.sendBlock(st, b.SendInitialMetadata.MD, false); err != nil {
+		if s.streams[st.id] != st {
+			st.id, st.state = 0, stateIdle // nothing of it left
+		}
+		s.cancel(st, err)
+		return false
+	}
+	if b.SendInitialMetadata.Peer != nil {
+		b.SendInitialMetadata.Peer.Store(s.peerInfo)
+	}
+	s.sent(st, &st.ops.sim, nil)
+	return true
+}
+
+// sendBlock sends a header block. On an error nothing was sent.
+func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
+	var now time.Time
+	if !list.Deadline.IsZero() {
+		now = time.Now()
+	}
+	block, err := s.enc.Append(s.scratch[:0], list, now)
+	s.scratch = block[:0]
+	if err != nil {
+		return s.wrapError(status.Internal, "sending headers", err)
+	}
+	if size := listSize(list); size > int64(s.peer.maxHeaderList) {
+		// The table may have grown by this block, so the peer must see it or
+		// the encoder must be rebuilt. Sending is the smaller evil: the peer
+		// refuses the one stream. RFC 9113 §10.5.1.
+		s.cfg.Logger.Debug("http2: header list passes the limit of the peer", "size", size, "limit", s.peer.maxHeaderList)
+	}
+	dst := s.out.Small()
+	start := len(dst)
+	dst = frame.AppendHeaders(dst, st.id, end, block, min(s.peer.maxFrame, maxSendFrame))
+	if s.trace.On() {
+		st.cause = s.trace.SentHeaders(st.cause, s.out.Total(), dst[start:], list)
+	}
+	s.out.Commit(dst)
+	st.send.headers = true
+	if end {
+		s.endSend(st)
+	}
+	return nil
+}
+
+// listSize is the size of a list as RFC 9113 §6.5.2 counts it, without the
+// few bytes of the fields with a slot.
+func listSize(l *metadata.List) int64 {
+	var n int64
+	for _, p := range l.Pairs() {
+		n += int64(len(p.Key) + len(p.Value) + 32)
+	}
+	return n
+}
+
+// pump sends as much of the stream's message and end as may go.
+func (s *session) pump(st *stream) {
+	if !st.send.headers && (s.role == client || st.ops.stm == nil) || !st.state.maySend() {
+		return
+	}
+	for st.send.message != nil {
+		if !st.send.headers || !s.sendData(st) {
+			return
+		}
+		if st.send.message != nil && s.queues.data.head != nil {
+			s.wait(st) // the others are next
+			return
+		}
+	}
+	if st.ops.stm != nil && st.state.maySend() {
+		s.sendEnd(st)
+	}
+}
+
+// sendData sends one DATA frame. It reports false if the stream has to wait:
+// for its own window, which onWindowUpdate ends, or in the queue for the
+// connection's window and the socket.
+func (s *session) sendData(st *stream) bool {
+	m := &st.send
+	left := prefixLen + m.message.Len() - m.offset
+	n := min(left, m.window.room(), s.flow.send.room(), s.peer.maxFrame, maxSendFrame)
+	if n == 0 || s.out.Len() >= highWater {
+		if m.window.room() > 0 {
+			s.wait(st)
+		}
+		if s.trace.On() {
+			s.trace.Blocked(st.cause, st.id, left, m.window.room(), s.flow.send.room())
+		}
+		return false
+	}
+	m.window.take(n)
+	s.flow.send.take(n)
+	end := n == left && st.ops.stm != nil && s.role == client
+	dst := s.out.Small()
+	start := len(dst)
+	dst = frame.AppendDataHeader(dst, st.id, end, n)
+	if s.trace.On() {
+		st.cause = s.trace.Sent(st.cause, s.out.Total(), dst[start:], "")
+	}
+	if k := min(n, prefixLen-m.offset); k > 0 {
+		dst = append(dst, m.prefix[m.offset:m.offset+k]...)
+		m.offset += k
+		n -= k
+	}
+	s.out.Commit(dst)
+	if n > 0 {
+		at := m.offset - prefixLen
+		s.out.AppendPayload(m.message, m.message.Bytes()[at:at+n])
+		m.offset += n
+	}
+	if m.offset == prefixLen+m.message.Len() {
+		m.message.Release()
+		m.message = nil
+		s.sent(st, &st.ops.sm, nil)
+	}
+	if end {
+		s.sent(st, &st.ops.stm, nil)
+		s.endSend(st)
+	}
+	return true
+}
+
+// sendEnd ends the sending side: a client half-closes with an empty DATA
+// frame, a server sends its trailers. gRPC-HTTP2 EOS, Trailers.
+func (s *session) sendEnd(st *stream) {
+	b := st.ops.stm
+	if s.role == client {
+		s.out.Append(func(dst []byte) []byte {
+			start := len(dst)
+			dst = frame.AppendDataHeader(dst, st.id, true, 0)
+			if s.trace.On() {
+				st.cause = s.trace.Sent(st.cause, s.out.Total(), dst[start:], "")
+			}
+			return dst
+		})
+		s.sent(st, &st.ops.stm, nil)
+		s.endSend(st)
+		return
+	}
+	if err := s.sendBlock(st, b.SendTrailingMetadata.MD, true); err != nil {
+		s.cancel(st, err)
+		return
+	}
+	if b.SendTrailingMetadata.Sent != nil {
+		b.SendTrailingMetadata.Sent.Store(true)
+	}
+	s.sent(st, &st.ops.stm, nil)
+}
+
+// endSend is the transition for our END_STREAM. A server that ends before the
+// client has ended does not want the rest. RFC 9113 §8.1.
+func (s *session) endSend(st *stream) {
+	st.send.finished = true
+	st.state, _ = st.state.sendEnd()
+	if s.role == server && st.state == stateHalfClosedLocal {
+		s.reset(st, frame.CodeNoError)
+	}
+	if st.state == stateClosed {
+		s.finish(st)
+	}
+	s.markDirty(st)
+}
+
+// sent marks a send operation as done. When the other send operations of its
+// batch are done too, the batch is complete.
+func (s *session) sent(st *stream, op **transport.StreamOpBatch, err error) {
+	b := *op
+	*op = nil
+	if o := &st.ops; o.sim != b && o.sm != b && o.stm != b {
+		o.done[o.nDone] = sendDone{b.OnComplete, err}
+		o.nDone++
+		s.markDirty(st)
+	}
+}
+
+// failSends ends the send operations that wait. Where err is nil the peer
+// ended the stream: then a message counts as sent and is marked.
+func (s *session) failSends(st *stream, err error) {
+	if st.send.message != nil {
+		st.send.message.Release()
+		st.send.message = nil
+	}
+	if st.ops.sim != nil {
+		s.sent(st, &st.ops.sim, err)
+	}
+	if b := st.ops.sm; b != nil {
+		b.SendMessage.WriteClosed = err == nil
+		s.sent(st, &st.ops.sm, err)
+	}
+	if st.ops.stm != nil {
+		s.sent(st, &st.ops.stm, err)
+	}
+}
+
+// onWindowUpdate applies WINDOW_UPDATE. RFC 9113 §6.9.
+func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
+	f, err := frame.ParseWindowUpdate(h, p)
+	if err != nil {
+		return err
+	}
+	if h.StreamID == 0 {
+		if !s.flow.send.grant(int64(f.Increment)) {
+			return connError(frame.CodeFlowControl, "WINDOW_UPDATE overflows the window of the connection")
+		}
+		s.pumpWaiting()
+		return nil
+	}
+	st := s.streams[h.StreamID]
+	if st == nil {
+		return s.idleCheck(h.StreamID, "WINDOW_UPDATE")
+	}
+	if !st.send.window.grant(int64(f.Increment)) {
+		s.reset(st, frame.CodeFlowControl)
+		s.fail(st, s.newError(status.Internal, "WINDOW_UPDATE overflows the window of the stream"))
+		return nil
+	}
+	if st.queued == queueNone {
+		s.pump(st)
+	}
+	return nil
+}
+
+// pumpWaiting gives each waiting stream its turn while the connection takes more.
+func (s *session) pumpWaiting() {
+	for s.queues.data.head != nil && s.flow.send.room() > 0 && s.out.Len() < highWater {
+		s.pump(s.queues.data.pop())
+	}
+}
+
+// wait puts the stream at the end of the queue for the connection.
+func (s *session) wait(st *stream) {
+	if st.queued == queueNone && st.send.message != nil {
+		s.queues.data.push(st, queueData)
+	}
+}
+
+// unqueue takes the stream out of whatever queue it is in.
+func (s *session) unqueue(st *stream) {
+	switch st.queued {
+	case queueOpening:
+		s.queues.opening.remove(st)
+	case queueData:
+		s.queues.data.remove(st)
+	}
+}
+
+// A queueKind says which queue a stream is in.
+type queueKind uint8
+
+const (
+	queueNone queueKind = iota
+	queueOpening
+	queueData
+)
+
+// A queue is a FIFO of streams, linked through stream.nextQueue.
+type queue struct {
+	head, tail *stream
+}
+
+func (q *queue) push(st *stream, kind queueKind) {
+	st.queued, st.nextQueue = kind, nil
+	if q.head == nil {
+		q.head = st
+	} else {
+		q.tail.nextQueue = st
+	}
+	q.tail = st
+}
+
+func (q *queue) pop() *stream {
+	st := q.head
+	q.head = st.nextQueue
+	st.queued, st.nextQueue = queueNone, nil
+	return st
+}
+
+func (q *queue) remove(st *stream) {
+	var before *stream
+	for s := q.head; s != st; s = s.nextQueue {
+		before = s
+	}
+	if before == nil {
+		q.head = st.nextQueue
+	} else {
+		before.nextQueue = st.nextQueue
+	}
+	if q.tail == st {
+		q.tail = before
+	}
+	st.queued, st.nextQueue = queueNone, nil
+}

@@ -1,0 +1,122 @@
+package http2
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+)
+
+// peerSettings is what the peer's SETTINGS say. RFC 9113 §6.5.2.
+type peerSettings struct {
+	received      bool // the first SETTINGS frame is here
+	initialWindow int64
+	maxFrame      int
+	maxStreams    uint32
+	maxHeaderList uint32
+}
+
+// initialPeerSettings are the values before the peer has said anything.
+func initialPeerSettings() peerSettings {
+	return peerSettings{
+		initialWindow: frame.DefaultWindow,
+		maxFrame:      frame.MinMaxFrameSize,
+		maxStreams:    assumedMaxStreams,
+		maxHeaderList: math.MaxUint32,
+	}
+}
+
+// greet appends the first frames of this end: the preface of a client, our
+// SETTINGS, and the connection window. RFC 9113 §3.4.
+func (s *session) greet() {
+	s.out.Append(func(b []byte) []byte {
+		if s.role == client {
+			b = append(b, frame.ClientPreface...)
+		}
+		start := len(b)
+		settings := []frame.Setting{
+			{ID: frame.SettingInitialWindowSize, Val: uint32(s.cfg.StreamWindow)},
+			{ID: frame.SettingMaxHeaderListSize, Val: s.cfg.MaxHeaderList},
+		}
+		if s.role == client {
+			settings = append(settings, frame.Setting{ID: frame.SettingEnablePush, Val: 0})
+		} else {
+			settings = append(settings, frame.Setting{ID: frame.SettingMaxConcurrentStreams, Val: s.cfg.MaxStreams})
+		}
+		b = frame.AppendSettings(b, settings...)
+		s.traceSent(b, start, fmt.Sprint(settings))
+		if extra := s.flow.recv.size - frame.DefaultWindow; extra > 0 {
+			b = s.windowUpdate(b, 0, uint32(extra))
+		}
+		return b
+	})
+}
+
+// onSettings applies the peer's values in order and answers. RFC 9113 §6.5.3.
+func (s *session) onSettings(h frame.Header, p []byte) error {
+	f, err := frame.ParseSettings(h, p)
+	if err != nil || f.Ack {
+		return err
+	}
+	if f.Len() > maxSettings {
+		return connError(frame.CodeEnhanceYourCalm, "SETTINGS with %d entries, the limit is %d", f.Len(), maxSettings)
+	}
+	first := !s.peer.received
+	if first {
+		s.peer.received = true
+		s.peer.maxStreams = math.MaxUint32
+	}
+	for i := range f.Len() {
+		if err := s.applySetting(f.At(i)); err != nil {
+			return err
+		}
+	}
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		b = frame.AppendSettingsAck(b)
+		s.traceSent(b, start, "")
+		return b
+	})
+	s.openWaiting()
+	s.pumpWaiting()
+	return nil
+}
+
+func (s *session) applySetting(set frame.Setting) error {
+	if err := set.Valid(); err != nil {
+		return err
+	}
+	switch set.ID {
+	case frame.SettingHeaderTableSize:
+		s.enc.SetMaxTableSize(set.Val)
+	case frame.SettingEnablePush:
+		if s.role == client && set.Val != 0 { // RFC 9113 §6.5.2: a server must not
+			return connError(frame.CodeProtocol, "a server sent SETTINGS_ENABLE_PUSH %d", set.Val)
+		}
+	case frame.SettingMaxConcurrentStreams:
+		s.peer.maxStreams = set.Val
+	case frame.SettingInitialWindowSize:
+		return s.resizeWindows(int64(set.Val))
+	case frame.SettingMaxFrameSize:
+		s.peer.maxFrame = int(set.Val)
+	case frame.SettingMaxHeaderListSize:
+		s.peer.maxHeaderList = set.Val
+	}
+	return nil
+}
+
+// resizeWindows applies SETTINGS_INITIAL_WINDOW_SIZE to the open streams. The
+// connection window does not change. RFC 9113 §6.9.2.
+func (s *session) resizeWindows(initial int64) error {
+	delta := initial - s.peer.initialWindow
+	s.peer.initialWindow = initial
+	for _, st := range s.streams {
+		if !st.send.window.grant(delta) {
+			return connError(frame.CodeFlowControl, "SETTINGS_INITIAL_WINDOW_SIZE %d overflows the window of stream %d", initial, st.id)
+		}
+		if delta > 0 {
+			s.wait(st)
+		}
+	}
+	return nil
+}

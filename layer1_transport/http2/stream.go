@@ -1,0 +1,307 @@
+package http2
+
+import (
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// A streamState is a state of RFC 9113 §5.1, without the reserved states,
+// which exist only for server push.
+//
+//	idle ──HEADERS──▶ open ──END_STREAM──▶ half-closed ──END_STREAM──▶ closed
+//	                   └───────────────RST_STREAM──────────────────────▶
+type streamState uint8
+
+const (
+	stateIdle streamState = iota
+	stateOpen
+	stateHalfClosedLocal  // we have sent END_STREAM
+	stateHalfClosedRemote // the peer has sent END_STREAM
+	stateClosed
+)
+
+var stateNames = [...]string{"idle", "open", "half-closed (local)", "half-closed (remote)", "closed"}
+
+func (s streamState) String() string { return stateNames[s] }
+
+// recvEnd is the transition for an END_STREAM flag from the peer. It reports
+// false where RFC 9113 §5.1 makes the frame an error.
+func (s streamState) recvEnd() (next streamState, ok bool) {
+	switch s {
+	case stateOpen:
+		return stateHalfClosedRemote, true
+	case stateHalfClosedLocal:
+		return stateClosed, true
+	default:
+		return s, false
+	}
+}
+
+// sendEnd is the transition for an END_STREAM flag to the peer.
+func (s streamState) sendEnd() (next streamState, ok bool) {
+	switch s {
+	case stateOpen:
+		return stateHalfClosedLocal, true
+	case stateHalfClosedRemote:
+		return stateClosed, true
+	default:
+		return s, false
+	}
+}
+
+// mayRecv reports whether the peer may send HEADERS and DATA. RFC 9113 §5.1.
+func (s streamState) mayRecv() bool { return s == stateOpen || s == stateHalfClosedLocal }
+
+// maySend reports whether we may send HEADERS and DATA. RFC 9113 §5.1.
+func (s streamState) maySend() bool { return s == stateOpen || s == stateHalfClosedRemote }
+
+// A stream is one call on a connection. It lives in a call block and serves
+// one call after another.
+//
+// All fields but conn are guarded by conn.mu.
+type stream struct {
+	conn  *conn           // set by NewStream, read-only afterwards
+	owner transport.Owner // set by Init
+
+	id    uint32 // 0 before the stream is begun
+	state streamState
+	err   error // how the stream failed; nil if it did not
+	cause trace.EventID
+
+	recv receiving
+	send sending
+	ops  pendingOps
+
+	// The delivery of completions, see deliver.go.
+	delivering bool
+	dirty      bool
+	nextDirty  *stream
+	owedUnref  int // references to drop after delivery
+
+	// The queues of the session, see send.go.
+	queued    queueKind
+	nextQueue *stream
+
+	// countsSlot: on a server, the stream counts against MaxStreams. A stream
+	// that was aborted counts until its handler has returned, see Reset.
+	countsSlot, aborted bool
+}
+
+// receiving is the half of a stream that takes what the peer sends.
+type receiving struct {
+	window        recvWindow
+	headers       metadata.List
+	trailers      metadata.List
+	haveHeaders   bool // headers are complete and not Trailers-Only
+	trailersOnly  bool
+	ended         bool // END_STREAM
+	informational uint8
+	single        bool // no further message may come
+	in            messageReader
+}
+
+// sending is the half of a stream that sends.
+type sending struct {
+	window   sendWindow
+	message  *transport.Buffer // being sent; nil between messages
+	prefix   [prefixLen]byte
+	offset   int  // bytes of prefix and message that were sent
+	headers  bool // initial metadata was sent
+	finished bool // END_STREAM was sent
+}
+
+// pendingOps are the operations that wait: at most one of each kind.
+type pendingOps struct {
+	rim, rm, rtm *transport.StreamOpBatch
+	sim, sm, stm *transport.StreamOpBatch
+
+	// done are send batches that are complete and not delivered yet; one for
+	// each of sim, sm and stm at the most.
+	done  [3]sendDone
+	nDone int
+}
+
+type sendDone struct {
+	onComplete transport.Done
+	err        error
+}
+
+// Init binds the stream to a call.
+func (st *stream) Init(owner transport.Owner, accepted transport.Accepted) {
+	st.owner = owner
+	if in, ok := accepted.(*incoming); ok && in != nil {
+		st.conn.mu.Lock()
+		st.conn.s.adopt(st, in)
+		st.conn.mu.Unlock()
+	}
+}
+
+// Reset makes the stream ready for another call.
+func (st *stream) Reset() {
+	c := st.conn
+	c.mu.Lock()
+	if st.countsSlot {
+		c.s.slots--
+	}
+	if st.recv.in.unread() > 0 {
+		c.s.forgetUnread(st)
+	}
+	st.recv.in.reset()
+	if st.send.message != nil {
+		st.send.message.Release()
+	}
+	headers, trailers, in := st.recv.headers, st.recv.trailers, st.recv.in
+	headers.Reset()
+	trailers.Reset()
+	*st = stream{conn: c, recv: receiving{headers: headers, trailers: trailers, in: in}}
+	c.mu.Unlock()
+}
+
+// PerformBatch starts the operations of b.
+func (st *stream) PerformBatch(b *transport.StreamOpBatch) {
+	c := st.conn
+	c.mu.Lock()
+	c.s.perform(st, b)
+	c.release(yieldFirst)
+}
+
+// perform starts the operations of b on st. Caller holds conn.mu.
+func (s *session) perform(st *stream, b *transport.StreamOpBatch) {
+	if b.Cause != 0 {
+		st.cause = b.Cause
+	}
+	if b.Ops.Has(transport.OpRecvInitialMetadata) {
+		st.ops.rim = b
+	}
+	if b.Ops.Has(transport.OpRecvMessage) {
+		st.ops.rm = b
+	}
+	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+		st.ops.rtm = b
+	}
+	if b.Ops.Has(transport.OpsSend) {
+		s.performSend(st, b)
+	}
+	if b.Ops.Has(transport.OpRecvMessage) {
+		s.deframe(st)
+	}
+	if b.Ops.Has(transport.OpCancelStream) {
+		s.cancel(st, b.CancelErr)
+	}
+	if st.deliverable() {
+		s.markDirty(st)
+	}
+}
+
+// cancel ends the stream from this side. The first end counts.
+func (s *session) cancel(st *stream, err error) {
+	if st.err != nil || st.state == stateClosed {
+		return
+	}
+	if st.state != stateIdle {
+		s.tellCancelled(st, err)
+	}
+	s.fail(st, err)
+}
+
+// tellCancelled tells the peer that the stream is cancelled: a server that has
+// not sent its trailers yet sends the status in them, so that the client
+// learns it; else RST_STREAM has to do.
+func (s *session) tellCancelled(st *stream, err error) {
+	st.aborted = true
+	code := status.CodeOf(err)
+	if s.role == client || st.send.message != nil || !st.state.maySend() {
+		s.reset(st, status.ToHTTP2(code))
+		return
+	}
+	var trailers metadata.List
+	if !st.send.headers {
+		trailers.HTTPStatus, trailers.ContentType = "200", "application/grpc"
+	}
+	trailers.SetStatus(uint32(code), status.Convert(err).Message())
+	if s.sendBlock(st, &trailers, true) != nil || st.state != stateClosed {
+		s.reset(st, frame.CodeNoError)
+	}
+}
+
+// reset sends RST_STREAM. RFC 9113 §5.4.2.
+func (s *session) reset(st *stream, code frame.ErrCode) {
+	s.resetID(st.id, code)
+	st.state = stateClosed
+}
+
+func (s *session) resetID(id uint32, code frame.ErrCode) {
+	s.control.recent[s.control.nRecent%recentResets] = id
+	s.control.nRecent++
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		b = frame.AppendRSTStream(b, id, code)
+		s.traceSent(b, start, code.String())
+		return b
+	})
+}
+
+// recentlyReset reports whether this end reset the stream not long ago.
+func (s *session) recentlyReset(id uint32) bool {
+	for _, r := range s.control.recent {
+		if r == id {
+			return true
+		}
+	}
+	return false
+}
+
+// fail ends the stream on this side with err; nothing more is sent. The
+// operations that wait fail with it, and later ones too.
+func (s *session) fail(st *stream, err error) {
+	if st.err != nil {
+		return
+	}
+	st.err = err
+	st.state = stateClosed
+	s.failSends(st, err)
+	s.finish(st)
+	s.markDirty(st)
+}
+
+// finish takes a closed stream out of the session. It is safe to call it for
+// a stream that is out already.
+func (s *session) finish(st *stream) {
+	s.unqueue(st)
+	if st.id == 0 || s.streams[st.id] != st {
+		return
+	}
+	delete(s.streams, st.id)
+	if st.countsSlot && st.err == nil && !st.aborted {
+		// Ended by its own trailers, so the handler is done with it.
+		st.countsSlot = false
+		s.slots--
+	}
+	st.owedUnref++
+	s.markDirty(st)
+	s.openWaiting()
+	s.maybeDrained()
+}
+
+// onRSTStream applies RST_STREAM. RFC 9113 §6.4.
+func (s *session) onRSTStream(h frame.Header, p []byte) error {
+	f, err := frame.ParseRSTStream(h, p)
+	if err != nil {
+		return err
+	}
+	st := s.streams[h.StreamID]
+	if st == nil {
+		return s.idleCheck(h.StreamID, "RST_STREAM")
+	}
+	progress := transport.ProgressUnknown
+	if f.Code == frame.CodeRefusedStream {
+		progress = transport.ProgressNotSeen // RFC 9113 §8.7
+	}
+	e := s.newError(status.FromHTTP2(f.Code), "stream reset by the peer with "+f.Code.String())
+	e.Progress, e.HTTP2, e.HasHTTP2 = progress, f.Code, true
+	s.fail(st, e)
+	return nil
+}

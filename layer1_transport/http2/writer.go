@@ -1,0 +1,176 @@
+package http2
+
+import (
+	"errors"
+	"runtime"
+
+	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// Whoever puts bytes into the outbox while nobody is writing becomes the
+// writer, and writes on until the outbox is empty: one write carries what
+// several callers have appended meanwhile. A write that would block is left to
+// flushLoop, so that no caller waits for the peer beyond its deadline, and the
+// reader not at all. Batching is the largest single gain under load:
+// BenchmarkUnary in tests/bench, c=64.
+
+// A yield says whether the writer lets other goroutines append first.
+type yield bool
+
+const (
+	// yieldFirst is for callers: with more than one call open, others are
+	// likely about to append.
+	yieldFirst yield = true
+	// writeNow is for the reader, which has applied all that came.
+	writeNow yield = false
+)
+
+// A writer is the state of writing. Guarded by conn.mu, except socket.
+type writer struct {
+	// flushing: somebody writes and will look at the outbox again.
+	flushing bool
+
+	// Owned by who has set flushing.
+	socket *outbox.Socket
+	batch  outbox.Batch // what is being written
+}
+
+// claimFlush makes the caller the writer if there is something to write and
+// nobody writes. Caller holds conn.mu.
+func (c *conn) claimFlush() bool {
+	if c.w.flushing || c.s.out.Len() == 0 || c.s.control.closed != nil {
+		return false
+	}
+	c.w.flushing = true
+	return true
+}
+
+// release unlocks conn.mu, writes what waits, and delivers what is complete.
+func (c *conn) release(y yield) {
+	head := c.s.takeDirty()
+	flush := c.claimFlush()
+	if y == yieldFirst && len(c.s.streams) < 2 {
+		y = writeNow
+	}
+	tell := c.claimEvents()
+	c.noteDrain()
+	c.mu.Unlock()
+	if flush {
+		c.flush(y)
+	}
+	deliverAll(head)
+	if tell {
+		c.tellEvents()
+	}
+}
+
+// flush writes until the outbox is empty or the socket full. The caller is the writer.
+func (c *conn) flush(y yield) {
+	if y == yieldFirst {
+		runtime.Gosched()
+	}
+	for {
+		c.mu.Lock()
+		if c.s.out.Len() == 0 || c.s.control.closed != nil {
+			c.w.flushing = false
+			c.written.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		c.w.batch = c.s.out.Take()
+		c.mu.Unlock()
+		n, err := c.w.socket.TryWrite(&c.w.batch)
+		if err == nil && n < c.w.batch.Len() {
+			c.running.Add(1)
+			go c.flushLoop(n)
+			return
+		}
+		c.wrote(n, err)
+		if err != nil {
+			return
+		}
+	}
+}
+
+// wrote ends a write: the memory is used again, and streams that waited for
+// the socket go on.
+func (c *conn) wrote(n int, err error) {
+	c.mu.Lock()
+	if c.s.trace.On() {
+		c.s.trace.Socket("write", trace.DirSend, n)
+	}
+	c.s.out.Recycle(c.w.batch)
+	c.w.batch = outbox.Batch{}
+	c.written.Broadcast()
+	if err != nil {
+		c.w.flushing = false
+		c.closeLocked(c.s.wrapError(status.Unavailable, "writing to the connection", err))
+	} else {
+		c.s.pumpWaiting()
+	}
+	head := c.s.takeDirty()
+	tell := c.claimEvents()
+	c.mu.Unlock()
+	deliverAll(head)
+	if tell {
+		c.tellEvents()
+	}
+}
+
+// flushLoop writes what a writer could not, waiting for the peer, until the
+// outbox is empty. It is the writer.
+func (c *conn) flushLoop(skip int) {
+	defer c.running.Done()
+	trace.Role(c.s.cfg.Trace, c.s.roleName()+" flusher")
+	for {
+		left := c.w.batch.Len() - skip
+		err := c.w.socket.Write(&c.w.batch, skip, writeStall)
+		c.wrote(left, err)
+		if err != nil {
+			return
+		}
+		skip = 0
+		c.mu.Lock()
+		if c.s.out.Len() == 0 || c.s.control.closed != nil {
+			c.w.flushing = false
+			c.written.Broadcast()
+			c.mu.Unlock()
+			return
+		}
+		c.w.batch = c.s.out.Take()
+		c.mu.Unlock()
+	}
+}
+
+// claimEvents makes the caller tell the events that wait, if nobody does.
+// Caller holds conn.mu.
+func (c *conn) claimEvents() bool {
+	if c.telling || len(c.s.control.events) == 0 {
+		return false
+	}
+	c.telling = true
+	return true
+}
+
+// tellEvents tells watchers and pings, in order, without the lock.
+func (c *conn) tellEvents() {
+	for {
+		c.mu.Lock()
+		events := c.s.control.events
+		c.s.control.events = nil
+		if len(events) == 0 {
+			c.telling = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		for _, e := range events {
+			e.tell()
+		}
+	}
+}
+
+// errClosed is the cause when this side closes the connection.
+var errClosed = errors.New("closed by this side")

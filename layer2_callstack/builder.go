@@ -1,0 +1,180 @@
+package callstack
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// A Builder assembles a channel stack from filters that say where they want to
+// stand. Nobody gives positions: each filter names its neighbours, and the
+// order follows.
+//
+//	b := callstack.NewBuilder("SERVER")
+//	b.Add(httpserver.New()).After("deadline")
+//	b.Add(deadline.New())
+//	b.Add(connected.New()).Terminal()
+//	stack, err := b.Build(args)
+//
+// Filters that no constraint tells apart stand in the order of their names, so
+// that the same registrations always give the same stack. A Builder may build
+// any number of stacks; it is not safe for concurrent use while filters are added.
+type Builder struct {
+	name string
+	regs []*Registration
+}
+
+// NewBuilder returns a builder of stacks that call themselves name in errors
+// and traces, such as "CLIENT_SUBCHANNEL".
+func NewBuilder(name string) *Builder { return &Builder{name: name} }
+
+// A Registration is one filter with its constraints. Its methods add to them
+// and return it, so that they can be chained. Mistakes are reported by Build.
+type Registration struct {
+	filter        Filter
+	name          string
+	before, after []string
+	preds         []func(*ChannelArgs) bool
+	terminal      bool
+	beforeAll     bool
+}
+
+// Add registers f. Each name may be registered once.
+func (b *Builder) Add(f Filter) *Registration {
+	r := &Registration{filter: f}
+	if f != nil {
+		r.name = f.Name()
+	}
+	b.regs = append(b.regs, r)
+	return r
+}
+
+// Before places the filter above those named, which must be registered.
+func (r *Registration) Before(names ...string) *Registration {
+	r.before = append(r.before, names...)
+	return r
+}
+
+// After places the filter below those named, which must be registered.
+func (r *Registration) After(names ...string) *Registration {
+	r.after = append(r.after, names...)
+	return r
+}
+
+// BeforeAll places the filter at the top. One filter of a stack can ask for it.
+func (r *Registration) BeforeAll() *Registration {
+	r.beforeAll = true
+	return r
+}
+
+// Terminal says that the filter ends the stack: it is given no next element.
+// Of the terminal filters whose conditions hold there must be exactly one.
+func (r *Registration) Terminal() *Registration {
+	r.terminal = true
+	return r
+}
+
+// If leaves the filter out of stacks for which pred is false. Several
+// conditions must all hold. Constraints that name a filter which is left out
+// still order the others.
+func (r *Registration) If(pred func(args *ChannelArgs) bool) *Registration {
+	r.preds = append(r.preds, pred)
+	return r
+}
+
+// Enabled leaves the filter out of every stack unless on is true.
+func (r *Registration) Enabled(on bool) *Registration {
+	return r.If(func(*ChannelArgs) bool { return on })
+}
+
+// wanted reports whether all conditions of r hold.
+func (r *Registration) wanted(args *ChannelArgs) bool {
+	for _, pred := range r.preds {
+		if !pred(args) {
+			return false
+		}
+	}
+	return true
+}
+
+// Build returns a stack of the filters whose conditions hold for args. An error
+// names the stack, the filter and the constraint that cannot be met; nothing
+// of the stack is left then.
+func (b *Builder) Build(args ChannelArgs) (*ChannelStack, error) {
+	args.Name = b.name
+	s := &ChannelStack{args: args}
+	chosen, err := b.choose(&s.args)
+	if err == nil {
+		err = s.fill(chosen)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("callstack: %s: %w", b.name, err)
+	}
+	if args.Trace != nil {
+		args.Trace.Emit(&trace.Event{Layer: 2, Component: "callstack", Op: "stack.build", Text: s.String()})
+	}
+	return s, nil
+}
+
+// choose returns the registrations of one stack, from the top.
+func (b *Builder) choose(args *ChannelArgs) ([]*Registration, error) {
+	sorted, err := b.sort()
+	if err != nil {
+		return nil, err
+	}
+	// Conditions are asked after sorting: a filter that is left out keeps the
+	// order of those around it.
+	chosen := slices.DeleteFunc(sorted, func(r *Registration) bool { return !r.wanted(args) })
+	var terminals []string
+	for _, r := range chosen {
+		if r.terminal {
+			terminals = append(terminals, r.name)
+		}
+	}
+	switch len(terminals) {
+	case 1:
+		return chosen, nil
+	case 0:
+		return nil, fmt.Errorf("no terminal filter below %s", quoteNames(namesOf(chosen)))
+	default:
+		return nil, fmt.Errorf("%d terminal filters %s, want one", len(terminals), quoteNames(terminals))
+	}
+}
+
+// fill makes the elements, from the bottom, since each is given the next one.
+func (s *ChannelStack) fill(chosen []*Registration) error {
+	s.names = namesOf(chosen)
+	var next ChannelElem
+	for _, r := range slices.Backward(chosen) {
+		e, err := newChannel(r.filter, &s.args, next)
+		if err != nil {
+			slices.Reverse(s.elems)
+			s.Destroy()
+			return fmt.Errorf("filter %q: %w", r.name, err)
+		}
+		s.elems = append(s.elems, e)
+		next = e
+		if s.args.Trace != nil {
+			next = newProbe(s.args.Trace, r.name, e)
+			s.elems = append(s.elems, next)
+		}
+	}
+	slices.Reverse(s.elems)
+	return nil
+}
+
+// newChannel calls f.NewChannel, which may be a user's code.
+func newChannel(f Filter, args *ChannelArgs, next ChannelElem) (e ChannelElem, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e, err = nil, fmt.Errorf("NewChannel panicked: %v", p)
+		}
+	}()
+	e, err = f.NewChannel(args, next)
+	if err == nil && e == nil {
+		err = errors.New("NewChannel returned no element")
+	}
+	return e, err
+}

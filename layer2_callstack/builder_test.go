@@ -1,0 +1,281 @@
+package callstack_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+)
+
+// A named filter does nothing but take note of its life.
+type named struct {
+	name string
+	fail error
+	log  *[]string
+}
+
+func (f named) Name() string { return f.name }
+
+func (f named) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	return &namedChannel{callstack.ChannelBase{Next: next}, f}, nil
+}
+
+type namedChannel struct {
+	callstack.ChannelBase
+	f named
+}
+
+func (ch *namedChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &namedCall{callstack.CallBase{Next: next}, ch.f}
+}
+
+func (ch *namedChannel) Destroy() { ch.f.note("destroy") }
+
+type namedCall struct {
+	callstack.CallBase
+	f named
+}
+
+func (c *namedCall) Init(*callstack.CallArgs) error {
+	c.f.note("init")
+	if strings.HasPrefix(c.f.name, "bad") {
+		return errors.New(c.f.name)
+	}
+	return nil
+}
+
+func (c *namedCall) Reset() { c.f.note("reset") }
+
+func (f named) note(what string) {
+	if f.log != nil {
+		*f.log = append(*f.log, what+" "+f.name)
+	}
+}
+
+// wild is a filter whose NewChannel is a function.
+type wild func() (callstack.ChannelElem, error)
+
+func (wild) Name() string { return "wild" }
+
+func (f wild) NewChannel(*callstack.ChannelArgs, callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return f()
+}
+
+// add registers filters of those names without constraints.
+func add(b *callstack.Builder, names ...string) {
+	for _, n := range names {
+		b.Add(named{name: n})
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		add  func(b *callstack.Builder)
+		want string
+	}{
+		{"one terminal filter", func(b *callstack.Builder) { b.Add(named{name: "a"}).Terminal() }, "a"},
+		{"names decide where nothing else does", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			add(b, "c", "a", "b")
+		}, "a b c z"},
+		{"the terminal filter is last whatever its name", func(b *callstack.Builder) {
+			b.Add(named{name: "a"}).Terminal()
+			add(b, "c", "b")
+		}, "b c a"},
+		{"after", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a"}).After("b", "c")
+			add(b, "b", "c")
+		}, "b c a z"},
+		{"before", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "c"}).Before("a", "b")
+			add(b, "b", "a")
+		}, "c a b z"},
+		{"the first name that is free goes next", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a"}).After("c")
+			add(b, "b", "c", "d")
+		}, "b c a d z"},
+		{"before all", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "y"}).BeforeAll()
+			add(b, "a")
+		}, "y a z"},
+		{"a condition that does not hold", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a"}).If(func(args *callstack.ChannelArgs) bool { return args.Name != "TEST" })
+			b.Add(named{name: "b"}).Enabled(true)
+			b.Add(named{name: "c"}).Enabled(true).Enabled(false)
+		}, "b z"},
+		{"a filter that is left out orders the others", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a"}).After("b")
+			b.Add(named{name: "b"}).After("c").Enabled(false)
+			add(b, "c")
+		}, "c a z"},
+		{"one of two terminal filters", func(b *callstack.Builder) {
+			b.Add(named{name: "x"}).Terminal().Enabled(false)
+			b.Add(named{name: "y"}).Terminal()
+		}, "y"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := callstack.NewBuilder("TEST")
+			tc.add(b)
+			for range 2 { // a builder can be used again
+				s, err := b.Build(callstack.ChannelArgs{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := s.String(); got != "TEST "+tc.want {
+					t.Errorf("built %q, want %q", got, "TEST "+tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	broken := errors.New("option X is 7")
+	for _, tc := range []struct {
+		name string
+		add  func(b *callstack.Builder)
+		want string
+	}{
+		{"an empty builder", func(*callstack.Builder) {}, "no terminal filter below "},
+		{"no terminal filter", func(b *callstack.Builder) { add(b, "b", "a") }, `no terminal filter below "a", "b"`},
+		{"two terminal filters", func(b *callstack.Builder) {
+			b.Add(named{name: "b"}).Terminal()
+			b.Add(named{name: "a"}).Terminal()
+		}, `2 terminal filters "a", "b", want one`},
+		{"an unknown name after before", func(b *callstack.Builder) { b.Add(named{name: "a"}).Before("x") },
+			`filter "a" is to stand before "x", which is not registered`},
+		{"an unknown name after after", func(b *callstack.Builder) { b.Add(named{name: "a"}).After("x") },
+			`filter "a" is to stand after "x", which is not registered`},
+		{"a cycle of two", func(b *callstack.Builder) {
+			b.Add(named{name: "b"}).Before("a")
+			b.Add(named{name: "a"}).Before("b").Terminal()
+		}, "cycle a → b → a"},
+		{"a cycle of one", func(b *callstack.Builder) { b.Add(named{name: "a"}).After("a") }, "cycle a → a"},
+		{"a cycle with filters above and below it", func(b *callstack.Builder) {
+			add(b, "a")
+			b.Add(named{name: "d"}).After("a", "c")
+			b.Add(named{name: "b"}).After("d")
+			b.Add(named{name: "c"}).After("b")
+			b.Add(named{name: "e"}).After("c")
+		}, "cycle b → c → d → b"},
+		{"two filters before all", func(b *callstack.Builder) {
+			b.Add(named{name: "b"}).BeforeAll()
+			b.Add(named{name: "a"}).BeforeAll()
+		}, "cycle a → b → a"},
+		{"a terminal filter above another", func(b *callstack.Builder) {
+			b.Add(named{name: "t"}).Terminal().Before("a")
+			add(b, "a")
+		}, "cycle a → t → a"},
+		{"a name twice", func(b *callstack.Builder) { add(b, "a", "b", "a") }, `filter "a" is registered twice`},
+		{"a nil filter", func(b *callstack.Builder) {
+			add(b, "a")
+			b.Add(nil).After("a")
+		}, "registration 1 has a nil filter"},
+		{"a filter without a name", func(b *callstack.Builder) { add(b, "") }, "registration 0, a callstack_test.named, has no name"},
+		{"a filter that refuses its options", func(b *callstack.Builder) {
+			b.Add(named{name: "a", fail: broken}).Terminal()
+		}, `filter "a": option X is 7`},
+		{"a filter that panics", func(b *callstack.Builder) {
+			b.Add(wild(func() (callstack.ChannelElem, error) { panic("boom") })).Terminal()
+		}, `filter "wild": NewChannel panicked: boom`},
+		{"a filter without an element", func(b *callstack.Builder) {
+			b.Add(wild(func() (callstack.ChannelElem, error) { return nil, nil })).Terminal()
+		}, `filter "wild": NewChannel returned no element`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := callstack.NewBuilder("TEST")
+			tc.add(b)
+			_, err := b.Build(callstack.ChannelArgs{})
+			if want := "callstack: TEST: " + tc.want; err == nil || err.Error() != want {
+				t.Errorf("Build failed with\n%v, want\n%v", err, want)
+			}
+			if strings.Contains(tc.want, broken.Error()) && !errors.Is(err, broken) {
+				t.Error("the filter's error is not wrapped")
+			}
+		})
+	}
+}
+
+func TestFailedBuildDestroysWhatItMade(t *testing.T) {
+	var log []string
+	b := callstack.NewBuilder("TEST")
+	b.Add(named{name: "a", log: &log})
+	b.Add(named{name: "b", fail: errors.New("no")})
+	b.Add(named{name: "c", log: &log})
+	b.Add(named{name: "d", log: &log}).Terminal()
+	if _, err := b.Build(callstack.ChannelArgs{}); err == nil {
+		t.Fatal("Build succeeded")
+	}
+	if want := []string{"destroy c", "destroy d"}; !slices.Equal(log, want) {
+		t.Errorf("the filters saw %q, want %q", log, want)
+	}
+}
+
+// TestLifeOfAStack shows the order in which elements begin and end, and that
+// an error does not keep the elements below from being initialised.
+func TestLifeOfAStack(t *testing.T) {
+	var log []string
+	b := callstack.NewBuilder("TEST")
+	for _, name := range []string{"a", "bad1", "bad2"} {
+		b.Add(named{name: name, log: &log})
+	}
+	b.Add(named{name: "z", log: &log}).Terminal()
+	s, err := b.Build(callstack.ChannelArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.NewCall()
+	c.Args.Path = "/a/b"
+	if err := c.Init(); err == nil || err.Error() != "bad1" {
+		t.Errorf("Init failed with %v, want the first error", err)
+	}
+	c.Reset()
+	if c.Args != (callstack.CallArgs{}) {
+		t.Errorf("Reset left %+v", c.Args)
+	}
+	s.Destroy()
+	want := "init a init bad1 init bad2 init z reset a reset bad1 reset bad2 reset z destroy a destroy bad1 destroy bad2 destroy z"
+	if got := strings.Join(log, " "); got != want {
+		t.Errorf("the filters saw\n%s, want\n%s", got, want)
+	}
+}
+
+// TestBuildIsDeterministic registers the same filters in many orders.
+func TestBuildIsDeterministic(t *testing.T) {
+	names := []string{"a", "b", "c", "d"}
+	seen := map[string]bool{}
+	for first := range names {
+		b := callstack.NewBuilder("TEST")
+		for i := range names {
+			n := names[(first+i)%len(names)]
+			r := b.Add(named{name: n})
+			switch n {
+			case "a":
+				r.After("c")
+			case "d":
+				r.Terminal()
+			}
+		}
+		s, err := b.Build(callstack.ChannelArgs{Transport: transport.Transport(nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[s.String()] = true
+	}
+	if len(seen) != 1 || !seen["TEST b c a d"] {
+		t.Errorf("built %v, want one order", seen)
+	}
+}

@@ -1,0 +1,134 @@
+package callstack
+
+import (
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// A Filter is one step on the way of a call, such as "deadline". It stands in
+// a stack once; a value of it describes what it does to every channel.
+//
+// Three things come of it, one inside the other: a [ChannelElem] for each
+// channel stack, and from that a [CallElem] for each call block.
+type Filter interface {
+	// Name is the name by which constraints and traces speak of the filter.
+	Name() string
+
+	// NewChannel returns the filter's part of one channel stack. next is the
+	// element below, nil for the last. An error fails the whole stack; it
+	// says which option is wrong.
+	NewChannel(args *ChannelArgs, next ChannelElem) (ChannelElem, error)
+}
+
+// A ChannelElem is a filter's part of one channel stack: gRPC core's channel
+// element with its channel data. Its methods may be called at the same time.
+//
+// Embed [ChannelBase] for the methods that only pass on.
+type ChannelElem interface {
+	// NewCall returns the filter's part of one call block. next is the
+	// element below. It is called when a block is made, not for each call.
+	NewCall(next CallElem) CallElem
+
+	// StartTransportOp carries out op or passes it on.
+	StartTransportOp(op *transport.Op)
+
+	// Destroy ends what the element has started. It is called once, after
+	// the last call, from the top of the stack to its bottom.
+	Destroy()
+}
+
+// A CallElem is a filter's part of one call: gRPC core's call element with its
+// call data. It lives in a call block and is used for one call after another.
+//
+// # Batches
+//
+// StartBatch passes the batch on with next.StartBatch, keeps it for later, or
+// fails it with [transport.StreamOpBatch.Fail]. To see a result it replaces
+// the callback in the batch by its own and runs the original afterwards. A
+// batch with OpCancelStream is always passed on.
+//
+// # Concurrency
+//
+// Batches with different operations may come down at the same time, and a
+// cancel may come at any time: what an element remembers of one operation is
+// apart from what it remembers of another. Callbacks on the way up never run
+// at the same time for one call.
+type CallElem interface {
+	// Init begins a call. It does not chain: the stack calls each element
+	// from the top. An error does not stop the others; the first one cancels
+	// the call after all are initialised.
+	Init(args *CallArgs) error
+
+	// StartBatch handles a batch on its way down.
+	StartBatch(b *transport.StreamOpBatch)
+
+	// Reset forgets the call. Nothing of it is outstanding any more.
+	Reset()
+}
+
+// ChannelArgs is what a channel stack is made from.
+type ChannelArgs struct {
+	// Transport is the connection below, nil in a stack without one.
+	Transport transport.Transport
+
+	// Trace is the sink of the channel or server, nil for none.
+	Trace trace.Sink
+
+	// Name is what the stack calls itself in errors and traces, such as
+	// "CLIENT_SUBCHANNEL".
+	Name string
+}
+
+// CallArgs is what a call begins with. It lives in the call's block; elements
+// may keep the pointer until Reset.
+type CallArgs struct {
+	// Owner is the block that holds the call. An element that is to be called
+	// back later, by a timer for instance, holds a reference meanwhile.
+	Owner transport.Owner
+
+	// Accepted is the transport's description of a stream that the peer
+	// began, nil on a client.
+	Accepted transport.Accepted
+
+	// Path is "/service/method" and Authority the host that was asked for, on
+	// a client. A server learns both from the headers.
+	Path, Authority string
+
+	// Start is when the call began, and Deadline when it must have ended;
+	// a zero Deadline is never.
+	Start, Deadline time.Time
+
+	// DeadlineWatched says that whoever made the call cancels it at its
+	// deadline, so that no filter needs a timer for it.
+	DeadlineWatched bool
+
+	// CallID is the call's number in traces, 0 without tracing.
+	CallID uint64
+}
+
+// ChannelBase is embedded in channel elements. It passes everything on.
+type ChannelBase struct {
+	Next ChannelElem // nil for the last element
+}
+
+// StartTransportOp passes op on to the next element.
+func (b *ChannelBase) StartTransportOp(op *transport.Op) { b.Next.StartTransportOp(op) }
+
+// Destroy does nothing.
+func (b *ChannelBase) Destroy() {}
+
+// CallBase is embedded in call elements. It passes everything on.
+type CallBase struct {
+	Next CallElem // nil for the last element
+}
+
+// Init does nothing.
+func (b *CallBase) Init(*CallArgs) error { return nil }
+
+// StartBatch passes batch on to the next element.
+func (b *CallBase) StartBatch(batch *transport.StreamOpBatch) { b.Next.StartBatch(batch) }
+
+// Reset does nothing.
+func (b *CallBase) Reset() {}

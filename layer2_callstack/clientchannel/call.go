@@ -1,0 +1,203 @@
+package clientchannel
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/subchannel"
+)
+
+// A call is the channel's part of one call block.
+//
+//	batches are held ──send_initial_metadata──▶ pick ──▶ queued ─┐
+//	                                            │ ▲──new picker──┘
+//	                  failed ◀──cancel, fail────┤
+//	                                            └──▶ attempt: held batches go
+//	                                                 down, then all directly
+//
+// One goroutine at a time works on a call: the one that set busy. It alone
+// picks, passes held batches on and fails them, all without the lock; others
+// leave their batch and go. So the callbacks of a call that fails here never
+// run at the same time, and the metadata that a picker reads stays alive.
+type call struct {
+	// Set by NewCall, read-only afterwards.
+	ch *ClientChannel
+
+	// Set by Init, read-only until Reset.
+	args  *callstack.CallArgs
+	timed bool // the channel watches the deadline
+
+	// Atomic: nil until the held batches have gone down. From then on batches
+	// need no lock.
+	direct atomic.Pointer[subchannel.Attempt]
+
+	mu sync.Mutex // taken before pickQueue.mu
+	// Guarded by mu.
+	busy    bool                // a goroutine is at work
+	queued  bool                // in the list of ch.queue
+	err     error               // why the call fails here; set once
+	attempt *subchannel.Attempt // holds one of its references
+	held    heldBatches
+
+	prev, next *call // Guarded by ch.queue.mu.
+
+	// Set while recv_trailing_metadata is outstanding.
+	recvTrailing transport.Done
+	timer        *time.Timer // made for the first deadline, then reused
+}
+
+// Init begins a call.
+func (c *call) Init(args *callstack.CallArgs) error {
+	c.args = args
+	if !args.Deadline.IsZero() && !args.DeadlineWatched {
+		c.watchDeadline()
+	}
+	return nil
+}
+
+// Reset forgets the call.
+func (c *call) Reset() {
+	if c.attempt != nil {
+		c.attempt.Unref()
+		c.attempt = nil
+	}
+	c.direct.Store(nil)
+	c.args, c.err, c.timed = nil, nil, false
+}
+
+// StartBatch passes b on to the attempt, or holds it until there is one.
+func (c *call) StartBatch(b *transport.StreamOpBatch) {
+	if c.timed {
+		c.interceptEnd(b)
+	}
+	if a := c.direct.Load(); a != nil {
+		a.Stack.StartBatch(b)
+		return
+	}
+	c.mu.Lock()
+	if a := c.direct.Load(); a != nil { // published meanwhile
+		c.mu.Unlock()
+		a.Stack.StartBatch(b)
+		return
+	}
+	c.holdLocked(b)
+	if c.busy || c.queued && c.err == nil {
+		c.mu.Unlock()
+		return
+	}
+	c.busy = true
+	owner := c.args.Owner
+	owner.Ref() // the call may end before we notice that nothing is left to do
+	c.mu.Unlock()
+	c.work(owner)
+}
+
+// holdLocked puts b where work finds it. Before the pick a cancel is the end of
+// the call; after it the stream is told. Caller holds c.mu.
+func (c *call) holdLocked(b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpCancelStream) && c.attempt == nil {
+		if c.err == nil {
+			c.err = c.ch.cancelError(b.CancelErr)
+		}
+		if b.Ops == transport.OpCancelStream {
+			return
+		}
+	}
+	c.held.add(b)
+}
+
+// resume picks again for a call that was found in the queue. The caller's
+// reference of the block passes to it.
+func (c *call) resume() {
+	owner := c.args.Owner
+	c.mu.Lock()
+	if c.busy || !c.queued {
+		c.mu.Unlock()
+		owner.Unref()
+		return
+	}
+	c.busy = true
+	c.mu.Unlock()
+	c.work(owner)
+}
+
+// work does what there is to do. The caller has set busy and gives up a
+// reference of the block.
+func (c *call) work(owner transport.Owner) {
+	for c.step() {
+	}
+	owner.Unref()
+}
+
+// step does one thing and reports whether to go on; if not, busy is false.
+func (c *call) step() bool {
+	c.mu.Lock()
+	switch {
+	case c.err != nil:
+		if c.queued {
+			c.ch.queue.remove(c)
+		}
+		if b := c.held.takeFailed(); b != nil {
+			err := c.err
+			c.mu.Unlock()
+			b.Fail(err)
+			return true
+		}
+	case c.attempt != nil:
+		if b := c.held.take(); b != nil {
+			c.mu.Unlock()
+			c.attempt.Stack.StartBatch(b)
+			return true
+		}
+		c.direct.Store(c.attempt)
+	case c.held.initial() != nil:
+		c.mu.Unlock()
+		return c.pick()
+	}
+	c.busy = false
+	c.mu.Unlock()
+	return false
+}
+
+// fail ends the call with err, unless something else has ended it before.
+func (c *call) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// adopt makes a the attempt of the call. initErr is that of its Init, after
+// which the attempt must be cancelled.
+func (c *call) adopt(a *subchannel.Attempt, initErr error) {
+	c.mu.Lock()
+	if c.err != nil { // cancelled during the pick
+		c.mu.Unlock()
+		a.Unref()
+		return
+	}
+	if c.queued {
+		c.ch.queue.remove(c)
+	}
+	if initErr != nil {
+		c.held.add(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: initErr})
+	}
+	c.attempt = a
+	c.mu.Unlock()
+}
+
+// enqueue lets the call wait for a picker other than box. It reports whether to
+// go on: the picker has changed already or the call has been cancelled.
+func (c *call) enqueue(box *pickerBox) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil || !c.ch.queue.add(c, box) {
+		return true
+	}
+	c.busy = false
+	return false
+}

@@ -1,0 +1,116 @@
+package clientchannel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+const codeUnavailable = status.Unavailable
+
+// pickError is how a call ends that a balancer refused. Without a status of its
+// own that is UNAVAILABLE; the statuses that only a server may give are made
+// INTERNAL, because the call never reached one. gRFC A54. who is "LB pick" or
+// "LB drop".
+func (c *ClientChannel) pickError(who string, err error) error {
+	var own *transport.Error
+	if errors.As(err, &own) && own.Layer == Name {
+		return err // the channel itself, such as by closedError
+	}
+	e := &transport.Error{
+		Code: codeUnavailable, Layer: Name, Reason: "no connection to " + c.target.Raw,
+		Progress: transport.ProgressNotSent, Cause: hideContext(err),
+	}
+	// Not errors.As: a status deep in the chain is that of a lost connection.
+	carrier, ok := err.(interface{ GRPCStatus() *status.Status })
+	if !ok {
+		return e
+	}
+	e.Code, e.Reason = carrier.GRPCStatus().Code(), who
+	switch e.Code {
+	case status.OK, status.InvalidArgument, status.NotFound, status.AlreadyExists, status.FailedPrecondition,
+		status.Aborted, status.OutOfRange, status.DataLoss:
+		e.Reason = fmt.Sprintf("illegal status code %v from %s", e.Code, who)
+		e.Code = status.Internal
+	}
+	return e
+}
+
+// closedError is how calls end when the channel is shut down with err.
+func closedError(err error) error {
+	code := codeUnavailable
+	if s, ok := status.FromError(err); ok {
+		code = s.Code()
+	}
+	return &transport.Error{
+		Code: code, Layer: Name, Reason: "the channel is shut down",
+		Progress: transport.ProgressNotSent, Cause: hideContext(err),
+	}
+}
+
+// deadlineError is how a call ends at its deadline.
+func deadlineError(reason string) *transport.Error {
+	return &transport.Error{Code: status.DeadlineExceeded, Layer: Name, Reason: reason, Cause: context.DeadlineExceeded}
+}
+
+// waitError is how a call ends at its deadline without a connection: the last
+// error of one says why there was none.
+func (c *ClientChannel) waitError(cause error) error {
+	e := deadlineError("the deadline passed while the call waited for a connection to " + c.target.Raw)
+	e.Progress, e.Cause = transport.ProgressNotSent, cause
+	if last := c.LastError(); last != nil {
+		e.Cause = fmt.Errorf("%w; last connection error: %w", cause, hideContext(last))
+	}
+	return e
+}
+
+// cancelError is how a call ends that is cancelled before it has a connection.
+func (c *ClientChannel) cancelError(err error) error {
+	var own *transport.Error
+	switch {
+	case err == nil:
+		return &transport.Error{Code: status.Canceled, Layer: Name, Reason: "the call was cancelled", Cause: context.Canceled}
+	case errors.As(err, &own) && own.Layer == Name:
+		return err // by the channel's own timer
+	case status.CodeOf(err) == status.DeadlineExceeded:
+		return c.waitError(err)
+	}
+	return err
+}
+
+// A datedError is an error of a connection and when it happened.
+type datedError struct {
+	err error
+	at  time.Time
+}
+
+// aged returns the error with its age in the text.
+func (d *datedError) aged() error {
+	return fmt.Errorf("%w (%v ago)", d.err, time.Since(d.at).Round(time.Millisecond))
+}
+
+// hiddenContext is an error that is not one of package context, whatever is
+// inside: that a dialer ran out of time must not look like the deadline of the
+// call. Everything else can be found by errors.Is and errors.As.
+type hiddenContext struct{ err error }
+
+func hideContext(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &hiddenContext{err}
+	}
+	return err
+}
+
+func (h *hiddenContext) Error() string { return h.err.Error() }
+
+// Is reports whether target is in the chain, the context errors excepted.
+func (h *hiddenContext) Is(target error) bool {
+	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(h.err, target)
+}
+
+// As finds the first error in the chain that fits target.
+func (h *hiddenContext) As(target any) bool { return errors.As(h.err, target) }

@@ -1,0 +1,54 @@
+package clientchannel
+
+import (
+	"fmt"
+	"math/bits"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+)
+
+// heldBatches are the batches of a call that wait for an attempt. At most one
+// operation of each kind is outstanding, so each batch has a slot: that of its
+// first operation. A cancel alone has the last one.
+type heldBatches [7]*transport.StreamOpBatch
+
+// add puts b in its slot. A second cancel means nothing and is dropped.
+func (h *heldBatches) add(b *transport.StreamOpBatch) {
+	i := bits.TrailingZeros8(uint8(b.Ops))
+	if i >= len(h) {
+		return // it asks for nothing
+	}
+	if h[i] == nil {
+		h[i] = b
+	} else if b.Ops != transport.OpCancelStream {
+		panic(fmt.Sprintf("clientchannel: batch %q was started while %q is outstanding", b.Ops, h[i].Ops))
+	}
+}
+
+// initial returns the batch that sends the initial metadata, nil if there is
+// none yet.
+func (h *heldBatches) initial() *transport.StreamOpBatch { return h[0] }
+
+// take removes the next batch to pass on: the one that begins the stream first,
+// a cancel last. It returns nil if there is none.
+func (h *heldBatches) take() *transport.StreamOpBatch {
+	for i, b := range h {
+		if b != nil {
+			h[i] = nil
+			return b
+		}
+	}
+	return nil
+}
+
+// takeFailed removes the next batch to fail: that with recv_trailing_metadata
+// last, because its callback ends the receiving side.
+func (h *heldBatches) takeFailed() *transport.StreamOpBatch {
+	for i, b := range h {
+		if b != nil && !b.Ops.Has(transport.OpRecvTrailingMetadata) {
+			h[i] = nil
+			return b
+		}
+	}
+	return h.take()
+}

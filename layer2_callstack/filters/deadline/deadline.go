@@ -1,0 +1,185 @@
+// Package deadline is the filter that ends a call at its deadline. On a client
+// the deadline is what the call began with, on a server what the client sent
+// in its headers.
+//
+// # Contract
+//
+//   - At the deadline the call is cancelled below with DEADLINE_EXCEEDED.
+//   - A client's call whose deadline has passed already fails in Init; a
+//     server's fails in recv_initial_metadata, so that nobody works on it.
+//   - A call without a deadline, or whose maker watches it, costs nothing.
+//   - The timer holds a reference of the call's owner while it is armed. It is
+//     stopped by the end of the call or by a cancel, whatever comes first.
+//   - Not here: sending the deadline to the peer (layer 4 puts it into the
+//     headers, the transport writes it).
+//
+// # Goroutines
+//
+//	name   started by              ends when
+//	fire   the runtime's timer     the call is cancelled below
+//
+// # Locks
+//
+// call.mu guards the timer. It is not held while a callback or a batch runs.
+package deadline
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+)
+
+// Name is the name of the filter.
+const Name = "deadline"
+
+// New returns the filter. It serves clients and servers.
+func New() callstack.Filter { return filter{} }
+
+type filter struct{}
+
+func (filter) Name() string { return Name }
+
+func (filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &channel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type channel struct{ callstack.ChannelBase }
+
+func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &call{CallBase: callstack.CallBase{Next: next}}
+}
+
+type call struct {
+	callstack.CallBase
+	args *callstack.CallArgs
+
+	headers      *metadata.List
+	headersDone  transport.Done
+	trailersDone transport.Done
+
+	// failed is why this filter ended a server's call at its headers, else
+	// nil. It is written and read by callbacks only.
+	failed error
+
+	mu sync.Mutex
+	// Guarded by mu. The timer is made by the first call that needs it and
+	// kept. Whoever takes armed from true to false decides: a timer that was
+	// stopped does not cancel, and one that fires is not stopped.
+	timer *time.Timer
+	armed bool
+}
+
+// Init arms the timer of a client's call.
+func (c *call) Init(args *callstack.CallArgs) error {
+	c.args = args
+	if args.Accepted != nil || args.Deadline.IsZero() || args.DeadlineWatched {
+		return nil
+	}
+	return c.arm(args.Deadline)
+}
+
+func (c *call) Reset() {
+	c.args, c.headers, c.headersDone, c.trailersDone = nil, nil, nil, nil
+	c.failed = nil
+}
+
+func (c *call) StartBatch(b *transport.StreamOpBatch) {
+	if !c.args.DeadlineWatched && (c.args.Accepted != nil || !c.args.Deadline.IsZero()) {
+		c.watch(b)
+	}
+	c.Next.StartBatch(b)
+}
+
+// watch takes note of what begins and ends the time of the timer.
+func (c *call) watch(b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpRecvInitialMetadata) && c.args.Accepted != nil {
+		c.headers, c.headersDone = b.RecvInitialMetadata.MD, b.RecvInitialMetadata.Ready
+		b.RecvInitialMetadata.Ready = (*onHeaders)(c)
+	}
+	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+		c.trailersDone = b.RecvTrailingMetadata.Ready
+		b.RecvTrailingMetadata.Ready = (*onTrailers)(c)
+	}
+	if b.Ops.Has(transport.OpCancelStream) {
+		c.disarm()
+	}
+}
+
+// onHeaders is a server's call as the callback of recv_initial_metadata.
+type onHeaders call
+
+func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
+
+func (c *call) gotHeaders(err error) {
+	if err == nil && !c.headers.Deadline.IsZero() {
+		if err = c.arm(c.headers.Deadline); err != nil {
+			c.failed = err
+			callstack.Cancel(c.Next, err)
+		}
+	}
+	c.headersDone.Run(err)
+}
+
+// onTrailers is a call as the callback of recv_trailing_metadata.
+type onTrailers call
+
+func (c *onTrailers) Run(err error) {
+	(*call)(c).disarm()
+	if c.failed != nil {
+		err = c.failed
+	}
+	c.trailersDone.Run(err)
+}
+
+// arm starts the timer, or returns the error if it is too late for that.
+func (c *call) arm(deadline time.Time) error {
+	left := time.Until(deadline)
+	if left <= 0 {
+		return exceeded("deadline passed before the call began")
+	}
+	c.args.Owner.Ref()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.armed = true
+	if c.timer == nil {
+		c.timer = time.AfterFunc(left, c.fire)
+	} else {
+		c.timer.Reset(left)
+	}
+	return nil
+}
+
+// disarm stops the timer if it is armed. The reference of a timer that is
+// firing already is dropped by fire.
+func (c *call) disarm() {
+	c.mu.Lock()
+	stopped := c.armed && c.timer.Stop()
+	c.armed = false
+	c.mu.Unlock()
+	if stopped {
+		c.args.Owner.Unref()
+	}
+}
+
+// fire runs at the deadline. Its reference keeps the call in the use that it
+// was armed in, so it cannot cancel a later one.
+func (c *call) fire() {
+	c.mu.Lock()
+	due := c.armed
+	c.armed = false
+	c.mu.Unlock()
+	owner := c.args.Owner
+	if due {
+		callstack.Cancel(c.Next, exceeded("deadline passed"))
+	}
+	owner.Unref()
+}
+
+func exceeded(reason string) error {
+	return &transport.Error{Code: status.DeadlineExceeded, Layer: Name, Reason: reason, Cause: context.DeadlineExceeded}
+}

@@ -1,0 +1,69 @@
+package contenttype
+
+import (
+	"strings"
+	"testing"
+)
+
+var rows = []struct {
+	in    string
+	valid bool
+	media string
+}{
+	{"application/grpc", true, "application/grpc"},
+	{"application/grpc+proto", true, "application/grpc+proto"},
+	{"application/grpc;charset=utf-8", true, "application/grpc"},
+	{"application/grpc+json ; x=y", true, "application/grpc+json"},
+	{"APPLICATION/gRPC", true, "APPLICATION/gRPC"},
+	{"", false, ""},
+	{"application/grp", false, "application/grp"},
+	{"application/grpc-web", false, "application/grpc-web"},
+	{"application/grpcx", false, "application/grpcx"},
+	{"text/html; application/grpc", false, "text/html"},
+}
+
+func TestContentType(t *testing.T) {
+	for _, tc := range rows {
+		if got := Valid(tc.in); got != tc.valid {
+			t.Errorf("Valid(%q) = %v, want %v", tc.in, got, tc.valid)
+		}
+		if got := Media(tc.in); got != tc.media {
+			t.Errorf("Media(%q) = %q, want %q", tc.in, got, tc.media)
+		}
+	}
+}
+
+func TestQuote(t *testing.T) {
+	for _, tc := range []struct{ in, want string }{
+		{"", `""`},
+		{"text/html", `"text/html"`},
+		{"a\r\nb\xff", `"a\r\nb\xff"`},
+		{strings.Repeat("a", 65), `"` + strings.Repeat("a", 64) + `\u2026"`},
+	} {
+		if got := Quote(tc.in); got != tc.want {
+			t.Errorf("Quote(%q) = %s, want %s", tc.in, got, tc.want)
+		}
+	}
+}
+
+// FuzzContentType checks that a valid value stays valid without its parameters,
+// and that quoting makes anything short and printable.
+func FuzzContentType(f *testing.F) {
+	for _, tc := range rows {
+		f.Add(tc.in)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if media := Media(s); Valid(s) != Valid(media) && Valid(s) {
+			t.Errorf("%q is valid, but %q is not", s, media)
+		}
+		q := Quote(s)
+		if len(q) > 2+4*maxQuoted+len(`\u2026`) {
+			t.Errorf("Quote of %d bytes has %d", len(s), len(q))
+		}
+		for _, r := range q {
+			if r < ' ' || r > '~' {
+				t.Errorf("Quote(%q) has %q", s, r)
+			}
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package callstack
+
+import (
+	"fmt"
+	"strings"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+)
+
+// A ChannelStack is an ordered list of filters with their data for one
+// channel. [Builder.Build] makes it. Its methods may be called at the same time.
+type ChannelStack struct {
+	// Set by Build, read-only afterwards.
+	args  ChannelArgs
+	names []string // from the top, without the probes of a trace
+	elems []ChannelElem
+}
+
+// String lists the filters from the top, as "CLIENT_SUBCHANNEL authority …".
+func (s *ChannelStack) String() string { return s.args.Name + " " + strings.Join(s.names, " ") }
+
+// StartTransportOp gives op to the top of the stack.
+func (s *ChannelStack) StartTransportOp(op *transport.Op) { s.elems[0].StartTransportOp(op) }
+
+// Destroy ends every element. No call of the stack may be left.
+func (s *ChannelStack) Destroy() {
+	for _, e := range s.elems {
+		e.Destroy()
+	}
+}
+
+// NewCall returns a call stack, with an element of every filter. It is meant
+// to be kept in a block and used for many calls.
+func (s *ChannelStack) NewCall() *CallStack {
+	c := &CallStack{elems: make([]CallElem, len(s.elems))}
+	var next CallElem
+	for i := len(s.elems) - 1; i >= 0; i-- {
+		next = s.elems[i].NewCall(next)
+		if next == nil {
+			panic(fmt.Sprintf("callstack: element %d of %v returned no call element", i, s))
+		}
+		c.elems[i] = next
+	}
+	if s.args.Trace != nil {
+		linkProbes(c.elems)
+	}
+	return c
+}
+
+// A CallStack is the elements of one call at a time, from the top.
+type CallStack struct {
+	elems []CallElem
+	// Args is what the present call began with.
+	Args CallArgs
+}
+
+// Init begins a call with what is in Args. All elements are initialised, even
+// after an error; the first error is returned and the caller then cancels.
+func (c *CallStack) Init() error {
+	var first error
+	for _, e := range c.elems {
+		if err := e.Init(&c.Args); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// StartBatch gives b to the top of the stack.
+func (c *CallStack) StartBatch(b *transport.StreamOpBatch) { c.elems[0].StartBatch(b) }
+
+// Top returns the topmost element.
+func (c *CallStack) Top() CallElem { return c.elems[0] }
+
+// Reset ends the call in every element, from the top, and forgets Args.
+func (c *CallStack) Reset() {
+	for _, e := range c.elems {
+		e.Reset()
+	}
+	c.Args = CallArgs{}
+}

@@ -1,0 +1,129 @@
+// Package stacks has the standard channel stacks, as builders that take more
+// filters before they build.
+//
+//	CLIENT_SUBCHANNEL  authority message_size http_client compression connected
+//	CLIENT_DIRECT      authority message_size deadline [http_client compression] connected
+//	SERVER             server message_size deadline http_server compression connected
+//	LAME               lame
+//
+// CLIENT_SUBCHANNEL stands under client_channel, which watches the deadline
+// itself. CLIENT_DIRECT is a channel on one transport without name resolution.
+// The top of SERVER hands calls to whoever serves them and belongs to layer 4.
+package stacks
+
+import (
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/lame"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
+)
+
+// The names of the stacks.
+const (
+	NameClientSubchannel = "CLIENT_SUBCHANNEL"
+	NameClientDirect     = "CLIENT_DIRECT"
+	NameServer           = "SERVER"
+	NameLame             = "LAME"
+)
+
+// Options are what the standard filters need to know. The zero value works.
+type Options struct {
+	// MaxSend is the longest message to send in bytes. 0 or less: no limit.
+	MaxSend int
+	// MaxRecv is the longest message to receive in bytes. 0 means
+	// messagesize.DefaultMaxRecv, less means no limit.
+	MaxRecv int
+
+	// UserAgent stands before the library's own in user-agent. Clients only.
+	UserAgent string
+	// Scheme is "http", which empty means, or "https". Clients only.
+	Scheme string
+	// Authority is for calls that name none. Clients only.
+	Authority string
+
+	// Extra are more filters, with the places where they are to stand.
+	Extra []Extra
+}
+
+// An Extra is a filter that is not part of the standard stack. Before and
+// After name filters of the stack, as in [callstack.Registration].
+type Extra struct {
+	Filter        callstack.Filter
+	Before, After []string
+}
+
+// ClientSubchannel returns the stack of one connection of a channel.
+func ClientSubchannel(o Options) *callstack.Builder {
+	b := callstack.NewBuilder(NameClientSubchannel)
+	addClient(b, o)
+	addHTTPClient(b, o, true)
+	o.addExtra(b)
+	return b
+}
+
+// ClientDirect returns the stack of a channel that is one transport. http says
+// whether the transport speaks HTTP, as opposed to the in-process one.
+func ClientDirect(o Options, http bool) *callstack.Builder {
+	b := callstack.NewBuilder(NameClientDirect)
+	addClient(b, o)
+	b.Add(deadline.New()).After(messagesize.Name).Before(httpclient.Name)
+	addHTTPClient(b, o, http)
+	o.addExtra(b)
+	return b
+}
+
+// Server returns the stack of one connection of a server. top is the filter
+// that takes the calls. The transport says by its name whether it is the
+// in-process one, which needs no filters of HTTP.
+func Server(top callstack.Filter, o Options) *callstack.Builder {
+	b := callstack.NewBuilder(NameServer)
+	b.Add(top).BeforeAll()
+	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv}))
+	b.Add(deadline.New()).After(messagesize.Name)
+	b.Add(httpserver.New()).After(deadline.Name).If(overHTTP)
+	b.Add(compression.New()).After(httpserver.Name).If(overHTTP)
+	b.Add(connected.New()).Terminal()
+	o.addExtra(b)
+	return b
+}
+
+// Lame returns the stack of a channel whose calls all end with st.
+func Lame(st *status.Status) *callstack.Builder {
+	b := callstack.NewBuilder(NameLame)
+	b.Add(lame.New(st)).Terminal()
+	return b
+}
+
+// addClient adds what every client has.
+func addClient(b *callstack.Builder, o Options) {
+	b.Add(authority.New(o.Authority))
+	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv})).After(authority.Name)
+	b.Add(connected.New()).Terminal()
+}
+
+// addHTTPClient adds what a client needs on a transport that speaks HTTP.
+func addHTTPClient(b *callstack.Builder, o Options, http bool) {
+	cfg := httpclient.Config{Scheme: o.Scheme, UserAgent: o.UserAgent}
+	b.Add(httpclient.New(cfg)).After(messagesize.Name).Enabled(http)
+	b.Add(compression.New()).After(httpclient.Name).Enabled(http)
+}
+
+func (o *Options) addExtra(b *callstack.Builder) {
+	for _, e := range o.Extra {
+		b.Add(e.Filter).Before(e.Before...).After(e.After...)
+	}
+}
+
+// inproc is the name of the in-process transport.
+const inproc = "inproc"
+
+// overHTTP reports whether the connection below speaks HTTP.
+func overHTTP(args *callstack.ChannelArgs) bool {
+	return args.Transport == nil || args.Transport.Name() != inproc
+}

@@ -1,0 +1,246 @@
+package cq
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Queue is a completion queue. All methods but Init may run at once on any
+// number of goroutines.
+//
+// The zero Queue behaves as one that has shut down; [New] or [Queue.Init] make
+// it usable. A Queue must not be copied.
+//
+// Invariant: pending == begun and not ended operations + (closing ? 0 : 1).
+// Invariant: no waiter is parked whose event is in the list, and none at all
+// once pending == 0.
+type Queue struct {
+	// Set by Init, read-only afterwards.
+	kind CompletionType
+	cfg  Config
+
+	mu sync.Mutex // a leaf: nothing else is locked and no user code runs under it
+	// Guarded by mu.
+	pending    int         // 0 means shut down, for ever
+	closing    bool        // Shutdown was called
+	head, tail *Completion // completed, not delivered; oldest first
+	parked     *waiter     // waiting goroutines, newest first
+	pluckers   int         // those of them that wait for one tag
+	free       *waiter     // waiters kept for reuse
+	freeCount  int
+	begun      []Tag // with Config.Debug: begun and not ended
+}
+
+// New returns a queue that delivers events in the way t says.
+func New(t CompletionType, cfg Config) *Queue {
+	q := new(Queue)
+	q.Init(t, cfg)
+	return q
+}
+
+// Init makes q a fresh queue. It is for queues that are embedded in a block of
+// memory that is used again and again: it allocates nothing, and what q needed
+// to park its callers is kept.
+//
+// q is zero, or idle (nothing begun, nothing to deliver, nobody waiting), or
+// has shut down and is drained; anything else panics. The caller makes sure
+// that no goroutine is inside a method of q. An EndOp whose event was already
+// delivered does not count: it may still be on its way out.
+func (q *Queue) Init(t CompletionType, cfg Config) {
+	if t > Callback {
+		panic("cq: Init with " + t.String())
+	}
+	if cfg.OnShutdown != nil && t != Callback {
+		panic(fmt.Sprintf("cq: Config.OnShutdown on a %v queue %q, which has no callbacks", t, cfg.Name))
+	}
+	// The mutex is used, not overwritten: that EndOp may be unlocking it.
+	q.mu.Lock()
+	if q.outstandingLocked() != 0 || q.head != nil || q.parked != nil {
+		n, begun, drained, idle := q.outstandingLocked(), slices.Clone(q.begun), q.head == nil, q.parked == nil
+		q.mu.Unlock()
+		q.misuse("Init", fmt.Sprintf("in use: operations outstanding: %d %v, drained: %t, nobody waiting: %t",
+			n, begun, drained, idle))
+	}
+	q.kind, q.cfg = t, cfg
+	q.pending, q.closing = 1, false
+	q.mu.Unlock()
+}
+
+// Type returns how the queue delivers its events.
+func (q *Queue) Type() CompletionType { return q.kind }
+
+// Name returns the name that the queue was configured with.
+func (q *Queue) Name() string { return q.cfg.Name }
+
+// Pending returns how many operations are begun and not ended, plus one until
+// Shutdown is called, as gRPC core counts. It is 0 once the queue has shut down.
+func (q *Queue) Pending() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.pending
+}
+
+// BeginOp announces an operation that EndOp will end with the same tag. It
+// reports false, and counts nothing, when the queue has shut down. While
+// operations are outstanding it succeeds even after Shutdown, since an
+// operation in flight may have to start another one.
+func (q *Queue) BeginOp(tag Tag) bool {
+	switch q.kind {
+	case Callback:
+		q.functor("BeginOp", tag)
+	default:
+		q.checkComparable(tag)
+	}
+	q.mu.Lock()
+	if q.pending == 0 {
+		q.mu.Unlock()
+		return false
+	}
+	q.pending++
+	if q.cfg.Debug {
+		q.begun = append(q.begun, tag)
+	}
+	q.mu.Unlock()
+	if obs := q.cfg.Observer; obs != nil {
+		obs.Begin(q, tag)
+	}
+	return true
+}
+
+// EndOp completes the operation that was begun with tag and makes its event
+// available. c holds the event until it is dequeued; then f, if not nil, is
+// told. On a Callback queue EndOp runs f and then the tag before it returns, c
+// is only handed to f and may be nil.
+//
+// On Next and Pluck queues the event may be delivered, and the memory that
+// holds c and the queue be used for something else, before EndOp returns; it
+// touches neither after it let the event go.
+func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
+	if obs := q.cfg.Observer; obs != nil {
+		obs.End(q, tag, success)
+	}
+	if q.kind == Callback {
+		q.endCallback(tag, success, f, c)
+		return
+	}
+	q.mu.Lock()
+	if fault := q.faultLocked(tag); fault != "" || c == nil || c.linked {
+		q.mu.Unlock()
+		q.misuse("EndOp", endFault(fault, tag, c))
+	}
+	c.tag, c.success, c.finalizer = tag, success, f
+	// A waiter gets the event from here rather than a hint to look for it: K
+	// events wake K waiters, and no event waits for one that has given up.
+	w := q.waiterForLocked(tag)
+	if w != nil {
+		q.unparkLocked(w)
+		w.got = c
+	} else {
+		q.pushLocked(c)
+	}
+	var end ending
+	last := q.releaseLocked(&end)
+	q.mu.Unlock()
+	if w != nil {
+		w.wake <- struct{}{} // never blocks: one token for each parking
+	}
+	if last {
+		end.run(q)
+	}
+}
+
+// faultLocked says what is wrong with ending tag, empty for nothing, and
+// removes it from the tags begun. Caller holds q.mu.
+func (q *Queue) faultLocked(tag Tag) string {
+	if q.outstandingLocked() == 0 {
+		return "no operation was begun"
+	}
+	if !q.cfg.Debug {
+		return ""
+	}
+	for i, t := range q.begun {
+		if sameTag(t, tag) {
+			last := len(q.begun) - 1
+			q.begun[i], q.begun[last] = q.begun[last], nil
+			q.begun = q.begun[:last]
+			return ""
+		}
+	}
+	return "it was never begun"
+}
+
+// endFault words the misuse of EndOp that fault or c shows.
+func endFault(fault string, tag Tag, c *Completion) string {
+	switch {
+	case fault != "":
+	case c == nil:
+		fault = "the Completion is nil"
+	default:
+		fault = "the Completion still holds an event that was not dequeued"
+	}
+	return fmt.Sprintf("got tag %v (%T): %s", tag, tag, fault)
+}
+
+// outstandingLocked returns how many operations are begun and not ended.
+// Caller holds q.mu.
+func (q *Queue) outstandingLocked() int {
+	if q.closing || q.pending == 0 {
+		return q.pending
+	}
+	return q.pending - 1
+}
+
+// pushLocked appends c to the list. Caller holds q.mu.
+func (q *Queue) pushLocked(c *Completion) {
+	c.linked = true
+	if q.tail == nil {
+		q.head = c
+	} else {
+		q.tail.next = c
+	}
+	q.tail = c
+}
+
+// takeLocked removes the oldest completion that want accepts, nil if there is
+// none. Caller holds q.mu.
+func (q *Queue) takeLocked(want *want) *Completion {
+	var prev *Completion
+	for c := q.head; c != nil; prev, c = c, c.next {
+		if !want.accepts(c.tag) {
+			continue
+		}
+		if prev == nil {
+			q.head = c.next
+		} else {
+			prev.next = c.next
+		}
+		if q.tail == c {
+			q.tail = prev
+		}
+		c.next, c.linked = nil, false
+		return c
+	}
+	return nil
+}
+
+// checkComparable panics if tag has to be compared later and cannot be, on the
+// goroutine that chose it and before it is counted.
+func (q *Queue) checkComparable(tag Tag) {
+	if (q.kind == Pluck || q.cfg.Debug) && !sameTag(tag, tag) {
+		q.misuse("BeginOp", fmt.Sprintf("got tag %v (%T), which does not equal itself", tag, tag))
+	}
+}
+
+// sameTag reports whether a and b are the same tag. It panics if they are of
+// one type that cannot be compared.
+func sameTag(a, b Tag) bool { return a == b }
+
+// misuse panics as gRPC core aborts: the program broke the contract of method.
+func (q *Queue) misuse(method, fault string) {
+	name := ""
+	if q.cfg.Name != "" {
+		name = fmt.Sprintf(" %q", q.cfg.Name)
+	}
+	panic(fmt.Sprintf("cq: %s on %v queue%s: %s", method, q.kind, name, fault))
+}

@@ -1,0 +1,267 @@
+package surface
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// A batch is the memory of one StartBatch until its event is dequeued: gRPC
+// core's batch_control. It becomes one batch of stream operations, and counts
+// the steps until all of those are done.
+type batch struct {
+	// Set by newCall or heapBatch, read-only afterwards.
+	call *call
+	slot uint32 // stateSlot bit of its place in the block, 0 on the heap
+
+	// Set by startBatch, read-only until the end.
+	tag     cq.Tag
+	closure cq.Functor // in place of queue and tag, if not nil
+	claimed uint32     // bits of call.state to give back at the end
+	final   bool       // has the final operation, with which it cannot fail
+	message **transport.Buffer
+
+	steps  atomic.Int32 // until the batch has completed
+	failed atomic.Bool
+
+	op         transport.StreamOpBatch
+	completion cq.Completion
+}
+
+// startBatch is Call.StartBatch. The caller's reference becomes the batch's.
+func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
+	claimed, fresh, fault := c.claim(ops)
+	if fault == CallOK && closure == nil && !c.queue.BeginOp(tag) {
+		// Nothing was started, so what was claimed is as it was before.
+		c.state.And(^fresh)
+		fault = CallErrorCompletionQueueShutdown
+	}
+	if fault != CallOK {
+		if c.pool.trace.on() {
+			c.pool.trace.reject(c, ops, fault)
+		}
+		c.Unref()
+		return fault
+	}
+	if len(ops) == 0 {
+		c.endEmpty(tag, closure)
+		return CallOK
+	}
+	b := c.batchAt(claimed & stateSlots)
+	b.tag, b.closure, b.claimed = tag, closure, claimed&(stateInFlight|stateSlots)
+	if c.pool.trace.on() {
+		b.op.Cause = c.pool.trace.startBatch(c, ops)
+	}
+	b.fill(ops)
+	b.start()
+	return CallOK
+}
+
+// claim checks ops against the rules and the call's state and, if all of them
+// may start, claims their bits and a slot with one compare-and-swap. fresh are
+// the bits that were not set before.
+func (c *call) claim(ops []Op) (claimed, fresh uint32, fault CallError) {
+	for {
+		state := c.state.Load()
+		set, fault := c.check(ops, state)
+		if fault != CallOK || len(ops) == 0 {
+			return 0, 0, fault
+		}
+		if free := ^state & stateSlots; free != 0 {
+			set |= 1 << bits.TrailingZeros32(free)
+		}
+		if c.state.CompareAndSwap(state, state|set) {
+			return set, set &^ state, CallOK
+		}
+	}
+}
+
+// opClaims are the bits of call.state that say that an operation was started.
+var opClaims = [opTypes]uint32{
+	SendInitialMetadata:  stateSentHeaders,
+	SendMessage:          stateSending,
+	SendCloseFromClient:  stateSentFinal,
+	SendStatusFromServer: stateSentFinal,
+	RecvInitialMetadata:  stateRecvHeaders,
+	RecvMessage:          stateReceiving,
+	RecvStatusOnClient:   stateRecvFinal,
+	RecvCloseOnServer:    stateRecvFinal,
+}
+
+// check applies the rules in gRPC core's order: a type twice in the batch, the
+// status together with a receive, then each operation by itself. It changes
+// nothing.
+func (c *call) check(ops []Op, state uint32) (set uint32, fault CallError) {
+	var types uint32
+	for i := range ops {
+		if ops[i].Type >= opTypes {
+			return 0, CallErrorFailed
+		}
+		if types&(1<<ops[i].Type) != 0 {
+			return 0, CallErrorTooManyOperations
+		}
+		types |= 1 << ops[i].Type
+	}
+	const statusAndMessage = 1<<SendStatusFromServer | 1<<RecvMessage
+	if c.server != nil && types&statusAndMessage == statusAndMessage {
+		return 0, CallErrorFailed
+	}
+	set = stateBegun
+	for i := range ops {
+		if fault := c.checkOp(&ops[i], state); fault != CallOK {
+			return 0, fault
+		}
+		set |= opClaims[ops[i].Type]
+		if ops[i].RecvMetadata == nil {
+			set |= stateScratch
+		}
+	}
+	return set, CallOK
+}
+
+// checkOp applies the rules for one operation: flags, side, whether it was
+// started before, and what it carries.
+func (c *call) checkOp(op *Op, state uint32) CallError {
+	if op.Flags&^opFlags[op.Type] != 0 {
+		return CallErrorInvalidFlags
+	}
+	started := state&opClaims[op.Type] != 0
+	switch op.Type {
+	case SendInitialMetadata, SendMessage:
+		if op.Type == SendMessage && op.Message == nil {
+			return CallErrorInvalidMessage
+		}
+		// Nothing can follow the half-close or the status.
+		started = started || state&stateSentFinal != 0
+	case SendCloseFromClient, RecvStatusOnClient:
+		if c.server != nil {
+			return CallErrorNotOnServer
+		}
+	case SendStatusFromServer, RecvCloseOnServer:
+		if c.server == nil {
+			return CallErrorNotOnClient
+		}
+	case RecvMessage:
+		if op.RecvMessage == nil {
+			return CallErrorInvalidMessage
+		}
+	}
+	if started {
+		return CallErrorTooManyOperations
+	}
+	if op.SendMetadata != nil && (op.Type == SendInitialMetadata || op.Type == SendStatusFromServer) && !legal(op.SendMetadata) {
+		return CallErrorInvalidMetadata
+	}
+	return CallOK
+}
+
+// batchAt returns the batch in the claimed slot, or one from the heap.
+func (c *call) batchAt(slot uint32) *batch {
+	if slot == 0 {
+		return &batch{call: c}
+	}
+	return &c.slots[bits.TrailingZeros32(slot/stateSlot0)]
+}
+
+// The callbacks of a batch are these other names for it, with a Run of their
+// own: no closure is made, nothing is allocated.
+type (
+	batchSent     batch
+	batchHeaders  batch
+	batchMessage  batch
+	batchTrailers batch
+)
+
+// fill turns ops into stream operations and counts their steps. All sending
+// operations together are one step.
+func (b *batch) fill(ops []Op) {
+	c, op := b.call, &b.op
+	steps := int32(0)
+	for i := range ops {
+		switch o := &ops[i]; o.Type {
+		case SendInitialMetadata:
+			b.sendHeaders(o)
+		case SendMessage:
+			op.Ops |= transport.OpSendMessage
+			op.SendMessage.Buf, op.SendMessage.Flags = o.Message, o.Flags
+		case SendCloseFromClient:
+			op.Ops |= transport.OpSendTrailingMetadata
+			op.SendTrailingMetadata.MD = &c.send.trailing
+		case SendStatusFromServer:
+			b.sendStatus(o)
+		case RecvInitialMetadata:
+			steps++
+			op.Ops |= transport.OpRecvInitialMetadata
+			op.RecvInitialMetadata.MD = orElse(o.RecvMetadata, &c.recv.initial)
+			op.RecvInitialMetadata.Peer = &c.peer
+			op.RecvInitialMetadata.Ready = (*batchHeaders)(b)
+		case RecvMessage:
+			steps++
+			b.message = o.RecvMessage
+			op.Ops |= transport.OpRecvMessage
+			op.RecvMessage.Ready = (*batchMessage)(b)
+		case RecvStatusOnClient:
+			steps++
+			b.final = true
+			c.recv.finalMD, c.recv.result = orElse(o.RecvMetadata, &c.recv.trailing), o.StatusResult
+			op.Ops |= transport.OpRecvTrailingMetadata
+			op.RecvTrailingMetadata.MD = c.recv.finalMD
+			op.RecvTrailingMetadata.Ready = (*batchTrailers)(b)
+		case RecvCloseOnServer:
+			steps++
+			b.final = true
+			c.recv.result, c.recv.cancelled = o.StatusResult, o.Cancelled
+		}
+	}
+	if op.Ops.Has(transport.OpsSend) {
+		steps++
+		op.OnComplete = (*batchSent)(b)
+	}
+	b.steps.Store(steps)
+}
+
+// sendHeaders fills in send_initial_metadata.
+func (b *batch) sendHeaders(o *Op) {
+	c, md := b.call, &b.call.send.initial
+	if c.server == nil {
+		md.Path, md.Authority, md.Deadline = c.method, c.stack.Args.Authority, c.deadline
+	}
+	appendPairs(md, o.SendMetadata)
+	b.op.Ops |= transport.OpSendInitialMetadata
+	b.op.SendInitialMetadata = transport.SendInitialMetadata{MD: md, Flags: o.Flags | c.simFlags, Peer: &c.peer}
+}
+
+// sendStatus fills in send_trailing_metadata with a status.
+func (b *batch) sendStatus(o *Op) {
+	c, md := b.call, &b.call.send.trailing
+	md.SetStatus(uint32(o.Status.Code()), o.Status.Message())
+	appendPairs(md, o.SendMetadata)
+	if _, given := md.Get(detailsKey); !given && o.Status.HasDetails() {
+		appendDetails(md.Append, o.Status)
+	}
+	b.op.Ops |= transport.OpSendTrailingMetadata
+	b.op.SendTrailingMetadata = transport.SendTrailingMetadata{MD: md, Sent: &c.sentTrailers}
+}
+
+// appendDetails adds the details of st to trailers, in the form that all gRPC
+// implementations share. Details were packed when they were added to the
+// status, so what is left to marshal is plain bytes.
+func appendDetails(add func(key, value string), st *status.Status) {
+	raw, err := proto.Marshal(st.Proto())
+	if err == nil {
+		add(detailsKey, string(raw))
+	}
+}
+
+// orElse returns p, or other if p is nil.
+func orElse[T any](p, other *T) *T {
+	if p == nil {
+		return other
+	}
+	return p
+}

@@ -1,0 +1,182 @@
+package surface
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// A call is the call block: everything that one RPC needs at a time, made once
+// and used for one RPC after another. gRPC core allocates its grpc_call, the
+// call data of all filters and the batch_controls as one piece as well.
+//
+// References are held by the handle until Release, by each batch from
+// StartBatch until its event is dequeued, by whoever is inside a method of the
+// handle, on a server by the server until the stream has ended, and by the
+// layers below as the owner of what they use.
+//
+// Invariant: a bit of stateInFlight or stateSlots is set exactly while a batch
+// that has claimed it holds its reference.
+type call struct {
+	callstack.Block
+
+	// Set by newCall, read-only afterwards.
+	pool   *callPool
+	stack  *callstack.CallStack
+	server *serverCall // nil on a client
+
+	// Set when the RPC begins, read-only until the block is recycled.
+	queue    *cq.Queue
+	method   string
+	deadline time.Time
+	id       uint64 // 0 without a trace
+	simFlags uint32 // added to those of SendInitialMetadata
+	parent   Call   // the server's call on whose behalf this one is, if any
+
+	state        atomic.Uint32 // state… bits, below
+	event        atomic.Uint64 // the last one in the trace
+	sentTrailers atomic.Bool   // set by the transport: the status went out
+	peer         transport.PeerSlot
+
+	send     sendSide
+	recv     recvSide
+	children family
+	slots    [batchSlots]batch
+	ownQueue cq.Queue // for calls that were given none; never shut down
+}
+
+// The bits of call.state. All that a batch changes is committed by one CAS.
+const (
+	// Operations that were started and are allowed once.
+	stateSentHeaders uint32 = 1 << iota
+	stateSentFinal
+	stateRecvHeaders
+	stateRecvFinal
+
+	// Operations that are allowed one at a time.
+	stateSending
+	stateReceiving
+
+	stateBegun     // some batch was started
+	stateEnded     // the final operation has completed
+	stateCancelled // a cancellation went down
+	stateReleased  // the handle was given up
+	stateScratch   // recv.initial or recv.trailing was used by a client
+	stateSlot0     // slots[0] is in use; the next bits are for the others
+
+	stateInFlight = stateSending | stateReceiving
+	stateSlots    = stateSlot0 * (1<<batchSlots - 1)
+)
+
+// batchSlots is how many batches of a call find their memory in the block. A
+// unary call needs one, a stream one for each direction and one for the end;
+// further ones come from the heap.
+const batchSlots = 3
+
+// A sendSide is what the call has to say. The lists are read by the transport
+// until the operation completes.
+type sendSide struct {
+	initial  metadata.List
+	trailing metadata.List
+}
+
+// A recvSide is where the call keeps what it hears between a callback and the
+// event.
+type recvSide struct {
+	// initial and trailing take what the application did not ask for. On a
+	// server they take the client's headers and the end of the stream.
+	initial  metadata.List
+	trailing metadata.List
+
+	// headers is one of the headers… values: a message is not given to the
+	// application before the headers are.
+	headers atomic.Uint32
+	// early is the batch whose message came before the headers. Written
+	// before headers becomes headersEarly, read after that.
+	early *batch
+
+	// The final operation, once in a call. Written when the batch starts.
+	finalMD   *metadata.List
+	result    *CallStatus
+	cancelled *bool
+}
+
+const (
+	headersNone  = iota // nothing has arrived
+	headersEarly        // a message has, and waits in early
+	headersSeen         // the headers have, or the call failed without
+)
+
+// A callPool keeps the call blocks of one stack. Blocks belong to the channel
+// or connection that made them, since they contain its stream.
+type callPool struct {
+	// Set by its owner, read-only afterwards.
+	stack *callstack.ChannelStack
+	trace tracer
+
+	blocks sync.Pool
+}
+
+// get returns a block for an RPC, with one reference, and its generation.
+func (p *callPool) get() (*call, uint32) {
+	c, _ := p.blocks.Get().(*call)
+	if c == nil {
+		c = p.newCall()
+	}
+	if p.trace.on() {
+		c.id = p.trace.nextCall()
+	}
+	return c, c.Start()
+}
+
+// newCall makes a block.
+func (p *callPool) newCall() *call {
+	c := &call{pool: p, stack: p.stack.NewCall()}
+	c.Bind(c)
+	for i := range c.slots {
+		c.slots[i].call, c.slots[i].slot = c, stateSlot0<<i
+	}
+	// Never shut down: it is idle again whenever the block is recycled,
+	// because every batch that used it has been dequeued.
+	c.ownQueue.Init(cq.Pluck, cq.Config{Name: "call", Observer: p.trace.observer()})
+	return c
+}
+
+// Recycle clears the block and returns it to its pool.
+func (c *call) Recycle() {
+	if c.parent.c != nil {
+		c.parent.c.forget(c.parent.generation, c)
+		c.parent = Call{}
+	}
+	c.stack.Reset()
+	s := c.state.Load()
+	if s&stateSentHeaders != 0 {
+		c.send.initial.Reset()
+	}
+	if s&stateSentFinal != 0 && c.server != nil {
+		c.send.trailing.Reset()
+	}
+	c.recv.reset(s&stateScratch != 0 || c.server != nil)
+	c.children.reset()
+	c.queue, c.method, c.deadline, c.id, c.simFlags = nil, "", time.Time{}, 0, 0
+	c.sentTrailers.Store(false)
+	c.event.Store(0)
+	c.peer.Store(nil)
+	c.state.Store(0)
+	c.pool.blocks.Put(c)
+}
+
+// reset forgets what was received, with the lists if they were used.
+func (r *recvSide) reset(lists bool) {
+	if lists {
+		r.initial.Reset()
+		r.trailing.Reset()
+	}
+	r.headers.Store(headersNone)
+	r.early, r.finalMD, r.result, r.cancelled = nil, nil, nil, nil
+}

@@ -1,0 +1,198 @@
+package surface
+
+import (
+	"fmt"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// A Call is one RPC, on a client or on a server. It is a small value, a
+// handle: the memory behind it is used for many calls, and the handle knows
+// the one that it belongs to. The zero Call belongs to none.
+//
+// All methods may be called from any goroutine at any time. Once Release was
+// called, through this handle or a copy of it, they do nothing and say so with
+// [CallErrorReleased] or a zero result.
+type Call struct {
+	c          *call
+	generation uint32
+}
+
+// Valid reports whether the call has not been released.
+func (h Call) Valid() bool {
+	if !h.acquire() {
+		return false
+	}
+	h.c.Unref()
+	return true
+}
+
+// acquire adds a reference if the handle is still in use.
+func (h Call) acquire() bool {
+	if h.c == nil || !h.c.Acquire(h.generation) {
+		return false
+	}
+	if h.c.state.Load()&stateReleased != 0 {
+		h.c.Unref()
+		return false
+	}
+	return true
+}
+
+// StartBatch starts the operations of ops together. Their order does not
+// matter and each type stands there at most once. If the result is CallOK the
+// call's queue gets one event with tag when all of them have completed; it is
+// successful if every one of them was, and always with [RecvStatusOnClient] or
+// [RecvCloseOnServer]. Otherwise nothing was started.
+//
+// A batch without operations posts its event at once, whatever the call's
+// state: a way to wake whoever waits in the queue.
+func (h Call) StartBatch(ops []Op, tag cq.Tag) CallError {
+	if !h.acquire() {
+		return CallErrorReleased
+	}
+	return h.c.startBatch(ops, tag, nil)
+}
+
+// StartBatchAndExecute is StartBatch for a caller without a queue: closure
+// runs in place of an event, on the goroutine that completed the batch, with
+// no lock held. It must not block.
+func (h Call) StartBatchAndExecute(ops []Op, closure cq.Functor) CallError {
+	if closure == nil {
+		panic("surface: StartBatchAndExecute without a closure")
+	}
+	if !h.acquire() {
+		return CallErrorReleased
+	}
+	return h.c.startBatch(ops, nil, closure)
+}
+
+// Pluck waits in the call's queue, which delivers by tag, for the event of tag
+// or until done is closed; nil is never closed. It is how a goroutine waits for
+// the batch that it started when the call was created without a queue.
+func (h Call) Pluck(tag cq.Tag, done <-chan struct{}) cq.Event {
+	if !h.acquire() {
+		return cq.Event{Type: cq.QueueShutdown}
+	}
+	// The reference keeps the queue alive when another goroutine releases.
+	ev := h.c.queue.PluckDone(tag, done)
+	h.c.Unref()
+	return ev
+}
+
+// Cancel ends the call with CANCELLED; see CancelWithStatus.
+func (h Call) Cancel() CallError {
+	return h.CancelWithStatus(status.Canceled, "the call was cancelled by the application")
+}
+
+// CancelWithStatus ends the call. The first status counts: a call that was
+// cancelled before or that has ended already keeps the one it has. Operations
+// complete, with failure, and RecvStatusOnClient reports code and description.
+// The peer learns of a client's cancellation only that it happened; a server's
+// status reaches the client if no other was sent. OK is refused.
+func (h Call) CancelWithStatus(code status.Code, description string) CallError {
+	if code == status.OK {
+		return CallErrorFailed
+	}
+	if !h.acquire() {
+		return CallErrorReleased
+	}
+	h.c.cancel(newLocalError(code, description))
+	h.c.Unref()
+	return CallOK
+}
+
+// Peer describes the other end, nil as long as it is not known: until the
+// call has a connection.
+func (h Call) Peer() *peer.Peer {
+	if !h.acquire() {
+		return nil
+	}
+	defer h.c.Unref()
+	return h.c.peer.Load()
+}
+
+// Method returns the path of the call, "/service/method".
+func (h Call) Method() string {
+	if !h.acquire() {
+		return ""
+	}
+	defer h.c.Unref()
+	return h.c.method
+}
+
+// Deadline returns when the call must have ended, zero for never.
+func (h Call) Deadline() time.Time {
+	if !h.acquire() {
+		return time.Time{}
+	}
+	defer h.c.Unref()
+	return h.c.deadline
+}
+
+// ID is the number of the call in traces, 0 without a trace.
+func (h Call) ID() uint64 {
+	if !h.acquire() {
+		return 0
+	}
+	defer h.c.Unref()
+	return h.c.id
+}
+
+// String shows the method and is meant for texts of errors.
+func (h Call) String() string {
+	if !h.acquire() {
+		return "Call(released)"
+	}
+	defer h.c.Unref()
+	return fmt.Sprintf("Call(%s)", h.c.method)
+}
+
+// Release gives the handle up. Batches under way still post their events. A
+// call that has begun and not ended is cancelled: without a handle nobody can
+// end it any more.
+func (h Call) Release() {
+	if h.c == nil || !h.c.Acquire(h.generation) {
+		return
+	}
+	c := h.c
+	if c.state.Or(stateReleased)&stateReleased == 0 {
+		if c.abandoned() {
+			c.cancel(newLocalError(status.Canceled, "the call was released before it ended"))
+		}
+		c.Unref() // the handle's own
+	}
+	c.Unref()
+}
+
+// abandoned reports whether the call would go on without its handle. A server
+// that sent its status has nothing left to do; a client call without any
+// operation never began.
+func (c *call) abandoned() bool {
+	s := c.state.Load()
+	switch {
+	case s&stateEnded != 0:
+		return false
+	case c.server != nil:
+		return !c.sentTrailers.Load()
+	default:
+		return s&stateBegun != 0
+	}
+}
+
+// cancel passes err down the stack, once in the life of a call. Caller holds a
+// reference.
+func (c *call) cancel(err error) {
+	if c.state.Or(stateCancelled)&(stateCancelled|stateEnded) != 0 {
+		return
+	}
+	b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err}
+	if c.pool.trace.on() {
+		b.Cause = c.pool.trace.cancel(c, err)
+	}
+	c.stack.StartBatch(b)
+}

@@ -1,0 +1,248 @@
+package surface
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// A Channel makes calls to a target. Its methods may be called from any
+// goroutine at any time.
+type Channel struct {
+	// Set by newChannel, read-only afterwards.
+	target  string
+	calls   callPool
+	control controller
+	direct  transport.Transport // closed with the channel; nil if it is not one transport
+	closed  chan struct{}       // closed when Close is done
+
+	closing atomic.Bool // Close was called
+}
+
+// A controller is what a channel knows of its connections.
+type controller interface {
+	// State returns the state; tryConnect asks an idle channel to connect.
+	State(tryConnect bool) connectivity.State
+	// LastError returns why the last connection was lost or not made.
+	LastError() error
+	// ResetBackoff ends the waiting between attempts.
+	ResetBackoff()
+}
+
+// nameClientChannel is the name of the stack of a channel with a name.
+const nameClientChannel = "CLIENT_CHANNEL"
+
+// NewChannel returns a channel to target, such as "dns:///greeter:50051". It
+// does no I/O: the first call connects, or State(true). What is wrong with the
+// target or an option is an error that quotes it.
+func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
+	cfg := newChannelConfig(opts)
+	cc, err := clientchannel.New(clientchannel.Config{
+		Target:            target,
+		DefaultScheme:     cfg.defaultScheme,
+		Resolvers:         cfg.resolvers,
+		Credentials:       cfg.credentials,
+		Dialer:            cfg.dialer,
+		Authority:         cfg.authority,
+		Backoff:           cfg.backoff,
+		MinConnectTimeout: cfg.minConnectTimeout,
+		Connect:           connectHTTP2(&cfg),
+		NewStack: func(t transport.Transport, authority string) (*callstack.ChannelStack, error) {
+			o := cfg.stack
+			o.Authority = authority
+			return stacks.ClientSubchannel(o).Build(callstack.ChannelArgs{Transport: t, Trace: cfg.trace})
+		},
+		Logger: cfg.logger,
+		Trace:  cfg.trace,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
+	}
+	b := callstack.NewBuilder(nameClientChannel)
+	b.Add(cc).Terminal()
+	return newChannel(target, b, cfg, cc, nil)
+}
+
+// NewDirectChannel returns a channel that is one connection: no resolution of
+// names, no balancing, no reconnecting. It owns t from then on.
+func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, error) {
+	cfg := newChannelConfig(opts)
+	target := t.Name() + ":" + t.Peer().String()
+	if cfg.stack.Authority == "" {
+		cfg.stack.Authority = t.Peer().String()
+	}
+	state := new(stateTracker)
+	c, err := newChannel(target, stacks.ClientDirect(cfg.stack, t.Name() != inprocName), cfg, state, t)
+	if err == nil {
+		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
+	}
+	return c, err
+}
+
+// inprocName is the name of the transport that has no HTTP.
+const inprocName = "inproc"
+
+// NewLameChannel returns a channel whose calls all end with a status. It
+// stands for one that could not be made, in programs that look for faults
+// where calls end. The code must not be OK.
+func NewLameChannel(target string, code status.Code, message string) (*Channel, error) {
+	state := new(stateTracker)
+	c, err := newChannel(target, stacks.Lame(status.New(code, message)), newChannelConfig(nil), state, nil)
+	if err == nil {
+		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
+	}
+	return c, err
+}
+
+func newChannelConfig(opts []ChannelOption) channelConfig {
+	var cfg channelConfig
+	for _, o := range opts {
+		o.applyChannel(&cfg)
+	}
+	cfg.endConfig = cfg.endConfig.withDefaults()
+	return cfg
+}
+
+func newChannel(target string, b *callstack.Builder, cfg channelConfig, control controller, t transport.Transport) (*Channel, error) {
+	stack, err := b.Build(callstack.ChannelArgs{Transport: t, Trace: cfg.trace})
+	if err != nil {
+		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
+	}
+	c := &Channel{target: target, control: control, direct: t, closed: make(chan struct{})}
+	c.calls.stack, c.calls.trace = stack, newTracer(cfg.trace)
+	if c.calls.trace.on() {
+		c.calls.trace.channel("channel.create", target)
+	}
+	return c, nil
+}
+
+// CallParams is what a call on a channel begins with.
+type CallParams struct {
+	// Method is "/service/method".
+	Method string
+
+	// Host is what the server is called in this call; empty for the
+	// channel's authority.
+	Host string
+
+	// Deadline is when the call must have ended. Zero is never.
+	Deadline time.Time
+
+	// Queue gets the events of the call's batches. Nil is a queue of the
+	// call's own, which delivers by tag; see [Call.Pluck].
+	Queue *cq.Queue
+
+	// Parent is the call on a server on whose behalf this one is made; the
+	// zero Call for none. Propagate says what is taken from it.
+	Parent    Call
+	Propagate Propagation
+
+	// WaitForReady queues the call while the channel cannot connect, instead
+	// of failing it. It adds a flag to the call's send_initial_metadata.
+	WaitForReady bool
+
+	// DeadlineWatched says that the caller cancels the call at its deadline,
+	// so that no timer is armed for it.
+	DeadlineWatched bool
+}
+
+// CreateCall returns a new call, which its handle's Release ends. Nothing is
+// sent before a batch with SendInitialMetadata. An error says what is wrong
+// with p, or that the channel is closed.
+func (c *Channel) CreateCall(p CallParams) (Call, error) {
+	if len(p.Method) == 0 || p.Method[0] != '/' {
+		return Call{}, fmt.Errorf("surface: method %q is not of the form /service/method", p.Method)
+	}
+	call, generation := c.calls.get()
+	h := Call{call, generation}
+	call.method, call.deadline, call.queue = p.Method, p.Deadline, p.Queue
+	if p.Queue == nil {
+		call.queue = &call.ownQueue
+	}
+	if p.WaitForReady {
+		call.simFlags = transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet
+	}
+	orphan := p.Parent.c != nil && !h.inherit(&p)
+	args := &call.stack.Args
+	args.Owner, args.Path, args.Authority = call, p.Method, p.Host
+	args.Deadline, args.DeadlineWatched, args.CallID = call.deadline, p.DeadlineWatched, call.id
+	if !call.deadline.IsZero() || call.pool.trace.on() {
+		args.Start = time.Now()
+	}
+	if call.pool.trace.on() {
+		call.pool.trace.create(call)
+	}
+	fault := call.stack.Init()
+	switch {
+	case fault != nil:
+		call.cancel(fault)
+	case orphan:
+		call.cancel(newLocalError(status.Canceled, "the call on whose behalf this one is made has ended"))
+	case !call.deadline.IsZero() && !call.deadline.After(args.Start):
+		call.cancel(newLocalError(status.DeadlineExceeded,
+			fmt.Sprintf("the deadline passed %v before the call began", args.Start.Sub(call.deadline))))
+	}
+	// Looked at last: a Close that is not seen here sees the call.
+	if c.closing.Load() {
+		h.Release()
+		return Call{}, status.New(status.Canceled, channelClosed).WithCause(context.Canceled)
+	}
+	return h, nil
+}
+
+// channelClosed is the message of calls that a closed channel ends.
+const channelClosed = "the channel is closed"
+
+// inherit takes from the parent what p asks for. It reports false if the call
+// is to be cancelled because there is no parent any more.
+func (h Call) inherit(p *CallParams) bool {
+	parent := p.Parent
+	if !parent.c.Acquire(parent.generation) {
+		return p.Propagate&PropagateCancellation == 0
+	}
+	defer parent.c.Unref()
+	if d := parent.c.deadline; p.Propagate&PropagateDeadline != 0 && !d.IsZero() {
+		if h.c.deadline.IsZero() || d.Before(h.c.deadline) {
+			h.c.deadline = d
+		}
+	}
+	if p.Propagate&PropagateCancellation == 0 {
+		return true
+	}
+	if !parent.c.children.adopt(h) {
+		return false
+	}
+	h.c.parent = parent
+	return true
+}
+
+// Target returns what the channel was made for.
+func (c *Channel) Target() string { return c.target }
+
+// String shows the target and the filters.
+func (c *Channel) String() string { return c.target + " " + c.calls.stack.String() }
+
+// Close ends the channel: its calls fail with CANCELLED, and it returns when
+// every goroutine of the channel is gone. Handles of calls stay valid until
+// their Release. Close must not be called from a callback of the channel.
+func (c *Channel) Close() {
+	if c.closing.Swap(true) {
+		<-c.closed
+		return
+	}
+	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: newLocalError(status.Canceled, channelClosed)})
+	if c.direct != nil {
+		c.direct.Close()
+	}
+	c.calls.stack.Destroy()
+	close(c.closed)
+}

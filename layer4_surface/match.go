@@ -1,0 +1,346 @@
+package surface
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// A RequestedCall is a slot for one call that a server is to receive. The
+// application owns the memory: it posts a slot with [Server.RequestCall] or
+// hands one out in [Allocator.AllocateRequest], and may use it again as soon
+// as it has got its event.
+type RequestedCall struct {
+	// Call is the call, whose handle the application has to release. It is
+	// the zero Call if the event was no success: the server is shutting down.
+	Call Call
+
+	// Details is who is called, and until when.
+	Details CallDetails
+
+	// Metadata is the client's headers, valid until Call is released.
+	Metadata *metadata.List
+
+	// Payload is the first message of a method with PayloadReadInitial, nil
+	// if the client sent none. Its reference passes to the application.
+	Payload *transport.Buffer
+
+	// BoundTo is the queue of the call's batches. Nil is one of its own that
+	// delivers by tag; see [Call.Pluck].
+	BoundTo *cq.Queue
+
+	// Tag is posted when a call has come.
+	Tag cq.Tag
+
+	// WantPayload says that the slot is for a method with PayloadReadInitial.
+	// It is checked when the slot is posted, so that no payload comes to a
+	// program which does not expect and release it.
+	WantPayload bool
+
+	// Owned by the server while the slot is posted.
+	notify     *cq.Queue
+	next       *RequestedCall
+	completion cq.Completion
+}
+
+// CallDetails describes a call that has come: grpc_call_details.
+type CallDetails struct {
+	Method   string    // "/service/method"
+	Host     string    // what the client takes the server for
+	Deadline time.Time // zero for never
+}
+
+// An Allocator hands out slots when calls come. AllocateRequest runs on the
+// goroutine that reads the connection and must not block. Without a slot, nil,
+// the call is refused with RESOURCE_EXHAUSTED.
+type Allocator interface {
+	AllocateRequest() *RequestedCall
+}
+
+// A PayloadHandling says whether the server waits for the first message before
+// it tells the application of a call.
+type PayloadHandling uint8
+
+const (
+	// PayloadNone: a call is published with its headers.
+	PayloadNone PayloadHandling = iota
+	// PayloadReadInitial: a call is published with its first message, gRPC
+	// core's READ_INITIAL_BYTE_BUFFER. It is for methods whose client sends
+	// exactly one.
+	PayloadReadInitial
+)
+
+// A RegisteredMethod is a method that the server matches by its name.
+type RegisteredMethod struct{ m *matcher }
+
+// Method returns the path of the method.
+func (r *RegisteredMethod) Method() string { return r.m.method }
+
+// A matcher brings together the calls of one method, or of all that are not
+// registered, and the requests for them. At most one of the two waits.
+//
+// Invariant: pendingCount > 0 implies that there is no request.
+type matcher struct {
+	// Set before the server starts, read-only afterwards.
+	server  *Server
+	method  string
+	payload PayloadHandling
+	alloc   Allocator // if not nil, nothing ever waits
+	notify  *cq.Queue // of alloc
+
+	mu sync.Mutex // a leaf
+	// Guarded by mu.
+	requests     []requestList // one for each queue of the server
+	head, tail   *serverCall   // pending calls, oldest first
+	pendingCount int
+	closed       bool
+}
+
+// A requestList is the slots that were posted for one queue, oldest first.
+type requestList struct{ head, tail *RequestedCall }
+
+func (l *requestList) push(r *RequestedCall) {
+	if l.tail == nil {
+		l.head = r
+	} else {
+		l.tail.next = r
+	}
+	l.tail = r
+}
+
+func (l *requestList) pop() *RequestedCall {
+	r := l.head
+	if r == nil {
+		return nil
+	}
+	if l.head = r.next; l.head == nil {
+		l.tail = nil
+	}
+	r.next = nil
+	return r
+}
+
+// submit finds a request for s or makes s wait for one.
+func (m *matcher) submit(s *serverCall) {
+	if m.alloc != nil {
+		m.allocate(s)
+		return
+	}
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		s.refuse(status.Unavailable, shuttingDown)
+		return
+	}
+	// gRPC core asks the connection's own queue first and then the others in
+	// a circle; starting at a queue that moves on spreads calls as well.
+	for i := range m.requests {
+		at := (int(m.server.nextQueue.Load()) + i) % len(m.requests)
+		if req := m.requests[at].pop(); req != nil {
+			m.server.nextQueue.Store(uint32(at + 1))
+			s.pending.state = activated
+			m.mu.Unlock()
+			s.publish(req)
+			return
+		}
+	}
+	now := time.Now()
+	stale := m.staleLocked(now)
+	full := m.server.cfg.pending.full(m.pendingCount)
+	if !full {
+		s.call.Ref() // the list's
+		m.pushLocked(s, now)
+	}
+	m.mu.Unlock()
+	refuseAll(stale, status.ResourceExhausted, "the call waited too long for the server to request it")
+	if full {
+		s.refuse(status.ResourceExhausted, "too many calls wait for the server to request them")
+	}
+}
+
+// allocate gives s to a slot of the allocator.
+func (m *matcher) allocate(s *serverCall) {
+	if m.server.draining.Load() {
+		s.refuse(status.Unavailable, shuttingDown)
+		return
+	}
+	req := m.alloc.AllocateRequest()
+	if req == nil {
+		s.refuse(status.ResourceExhausted, "the server has no room for the call")
+		return
+	}
+	if !m.notify.BeginOp(req.Tag) {
+		s.refuse(status.Unavailable, shuttingDown)
+		return
+	}
+	req.notify = m.notify
+	s.publish(req)
+}
+
+// request posts a slot, whose tag was begun. A call that waits gets it.
+func (m *matcher) request(queue int, req *RequestedCall) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		req.fail()
+		return
+	}
+	var stale []*serverCall
+	if m.pendingCount > 0 {
+		stale = m.staleLocked(time.Now())
+	}
+	s := m.head
+	if s == nil {
+		m.requests[queue].push(req)
+	} else {
+		m.removeLocked(s, activated)
+	}
+	m.mu.Unlock()
+	refuseAll(stale, status.ResourceExhausted, "the call waited too long for the server to request it")
+	if s != nil {
+		s.publish(req)
+		s.call.Unref() // the list's
+	}
+}
+
+// fail posts the event of a slot that no call will come for.
+func (r *RequestedCall) fail() {
+	r.Call, r.Details, r.Metadata, r.Payload = Call{}, CallDetails{}, nil, nil
+	r.notify.EndOp(r.Tag, false, nil, &r.completion)
+}
+
+// zombify takes s off the list when its stream has ended: it is not published
+// any more, and does not take the place of a call that is alive.
+func (m *matcher) zombify(s *serverCall) {
+	if m.alloc != nil {
+		return
+	}
+	m.mu.Lock()
+	listed := s.pending.state == waiting
+	if listed {
+		m.removeLocked(s, zombied)
+	}
+	m.mu.Unlock()
+	if listed {
+		s.call.Unref() // the list's; the caller has another
+	}
+}
+
+// close fails the slots and refuses the calls that wait, and all to come.
+func (m *matcher) close() {
+	m.mu.Lock()
+	m.closed = true
+	requests := m.requests
+	m.requests = nil
+	var refused []*serverCall
+	for m.head != nil {
+		refused = append(refused, m.head)
+		m.removeLocked(m.head, zombied)
+	}
+	m.mu.Unlock()
+	refuseAll(refused, status.Unavailable, shuttingDown)
+	for i := range requests {
+		for r := requests[i].pop(); r != nil; r = requests[i].pop() {
+			r.fail()
+		}
+	}
+}
+
+// staleLocked takes the calls off the list that have waited too long. They are
+// the oldest, and looked for only when the list is touched. Caller holds m.mu.
+func (m *matcher) staleLocked(now time.Time) (stale []*serverCall) {
+	for m.head != nil && now.Sub(m.head.pending.since) > m.server.cfg.pending.MaxWait {
+		stale = append(stale, m.head)
+		m.removeLocked(m.head, zombied)
+	}
+	return stale
+}
+
+// refuseAll ends calls that were taken off a list, and gives its references back.
+func refuseAll(calls []*serverCall, code status.Code, message string) {
+	for _, s := range calls {
+		s.refuse(code, message)
+		s.call.Unref()
+	}
+}
+
+// pushLocked appends s to the pending calls. Caller holds m.mu.
+func (m *matcher) pushLocked(s *serverCall, now time.Time) {
+	p := &s.pending
+	p.state, p.since, p.prev, p.next = waiting, now, m.tail, nil
+	if m.tail == nil {
+		m.head = s
+	} else {
+		m.tail.pending.next = s
+	}
+	m.tail = s
+	m.pendingCount++
+}
+
+// removeLocked takes s off the pending calls. Caller holds m.mu.
+func (m *matcher) removeLocked(s *serverCall, state pendingState) {
+	p := &s.pending
+	if p.prev == nil {
+		m.head = p.next
+	} else {
+		p.prev.pending.next = p.next
+	}
+	if p.next == nil {
+		m.tail = p.prev
+	} else {
+		p.next.pending.prev = p.prev
+	}
+	p.state, p.prev, p.next = state, nil, nil
+	m.pendingCount--
+}
+
+// PendingLimits bound the calls of one method that wait for a request, and so
+// the memory that clients can take up by calling faster than the application
+// requests. The zero value of a field stands for gRPC core's.
+type PendingLimits struct {
+	// Soft is from where on calls are refused at random, with a probability
+	// that grows up to Hard. Zero means 1000.
+	Soft int
+	// Hard is from where on every call is refused. Zero means 3000.
+	Hard int
+	// MaxWait is how long a call waits. Zero means 30 s.
+	MaxWait time.Duration
+}
+
+// The defaults of PendingLimits.
+const (
+	DefaultPendingSoft    = 1000
+	DefaultPendingHard    = 3000
+	DefaultPendingMaxWait = 30 * time.Second
+)
+
+func (l PendingLimits) withDefaults() PendingLimits {
+	if l.Soft <= 0 {
+		l.Soft = DefaultPendingSoft
+	}
+	if l.Hard <= 0 {
+		l.Hard = max(DefaultPendingHard, l.Soft)
+	}
+	if l.MaxWait <= 0 {
+		l.MaxWait = DefaultPendingMaxWait
+	}
+	return l
+}
+
+// full decides whether one more call may wait behind n others: random early
+// detection, which spreads the refusals over the clients.
+func (l PendingLimits) full(n int) bool {
+	switch {
+	case n < l.Soft:
+		return false
+	case n >= l.Hard:
+		return true
+	default:
+		return rand.IntN(l.Hard-l.Soft) < n-l.Soft
+	}
+}

@@ -1,0 +1,155 @@
+package surface
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
+)
+
+// A ChannelOption configures a channel. The interface is sealed.
+type ChannelOption interface{ applyChannel(*channelConfig) }
+
+// A ServerOption configures a server. The interface is sealed.
+type ServerOption interface{ applyServer(*serverConfig) }
+
+// An Option configures both. The interface is sealed.
+type Option interface {
+	ChannelOption
+	ServerOption
+}
+
+// An endConfig is what channels and servers have in common.
+type endConfig struct {
+	credentials credentials.TransportCredentials
+	stack       stacks.Options
+	http2       http2Config
+	logger      *slog.Logger
+	trace       trace.Sink
+}
+
+// withDefaults returns a copy with what is derived filled in.
+func (c endConfig) withDefaults() endConfig {
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if c.credentials != nil && c.credentials.Info().SecurityProtocol == "tls" {
+		c.stack.Scheme = "https"
+	}
+	return c
+}
+
+// A channelConfig is what the options of a channel say.
+type channelConfig struct {
+	endConfig
+
+	authority         string
+	defaultScheme     string
+	resolvers         []resolver.Builder
+	dialer            func(ctx context.Context, network, address string) (net.Conn, error)
+	backoff           backoff.Config
+	minConnectTimeout time.Duration
+}
+
+// A serverConfig is what the options of a server say.
+type serverConfig struct {
+	endConfig
+
+	pending   PendingLimits
+	handshake time.Duration
+}
+
+type endOption func(*endConfig)
+
+func (f endOption) applyChannel(c *channelConfig) { f(&c.endConfig) }
+func (f endOption) applyServer(c *serverConfig)   { f(&c.endConfig) }
+
+type channelOption func(*channelConfig)
+
+func (f channelOption) applyChannel(c *channelConfig) { f(c) }
+
+type serverOption func(*serverConfig)
+
+func (f serverOption) applyServer(c *serverConfig) { f(c) }
+
+// WithCredentials secures the connections. A channel has to be given some,
+// credentials.NewInsecure() for plain text; a server without any is plain text.
+func WithCredentials(creds credentials.TransportCredentials) Option {
+	return endOption(func(c *endConfig) { c.credentials = creds })
+}
+
+// WithLogger sets where warnings go. The default is slog.Default().
+func WithLogger(l *slog.Logger) Option { return endOption(func(c *endConfig) { c.logger = l }) }
+
+// WithTrace sends the events of all layers to sink.
+func WithTrace(sink trace.Sink) Option { return endOption(func(c *endConfig) { c.trace = sink }) }
+
+// WithMaxRecvMessageSize bounds the messages that are accepted, in bytes. The
+// default, 0, is 4 MiB; less than 0 is no bound.
+func WithMaxRecvMessageSize(n int) Option {
+	return endOption(func(c *endConfig) { c.stack.MaxRecv = n })
+}
+
+// WithMaxSendMessageSize bounds the messages that are sent, in bytes. The
+// default, 0, is no bound.
+func WithMaxSendMessageSize(n int) Option {
+	return endOption(func(c *endConfig) { c.stack.MaxSend = n })
+}
+
+// WithFilter adds a filter to the stack of every connection.
+func WithFilter(extra stacks.Extra) Option {
+	return endOption(func(c *endConfig) { c.stack.Extra = append(c.stack.Extra, extra) })
+}
+
+// WithUserAgent puts s before the library's own user-agent.
+func WithUserAgent(s string) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.stack.UserAgent = s })
+}
+
+// WithAuthority replaces the authority that follows from the target.
+func WithAuthority(s string) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.authority, c.stack.Authority = s, s })
+}
+
+// WithDefaultScheme sets the scheme of targets that have none; "dns" if not set.
+func WithDefaultScheme(scheme string) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.defaultScheme = scheme })
+}
+
+// WithResolvers adds resolvers, which come before the default ones.
+func WithResolvers(builders ...resolver.Builder) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.resolvers = append(c.resolvers, builders...) })
+}
+
+// WithDialer replaces net.Dialer for making connections.
+func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.dialer = dial })
+}
+
+// WithBackoff sets how long a channel waits between attempts to connect.
+func WithBackoff(cfg backoff.Config) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.backoff = cfg })
+}
+
+// WithMinConnectTimeout sets the least time that an attempt to connect is
+// given. The default, 0, is 20 s.
+func WithMinConnectTimeout(d time.Duration) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.minConnectTimeout = d })
+}
+
+// WithPendingLimits bounds the calls that wait for a request.
+func WithPendingLimits(l PendingLimits) ServerOption {
+	return serverOption(func(c *serverConfig) { c.pending = l })
+}
+
+// WithHandshakeTimeout bounds the time from accepting a connection to the end
+// of its HTTP/2 preface. The default, 0, is [DefaultHandshakeTimeout].
+func WithHandshakeTimeout(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) { c.handshake = d })
+}

@@ -1,0 +1,241 @@
+package surface
+
+import (
+	"sync/atomic"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+)
+
+// A serverFilter is the top filter of a connection's stack: it receives the
+// headers of a stream that the client began and finds the method for it.
+type serverFilter struct{}
+
+// Name is the name of the filter.
+func (serverFilter) Name() string { return "server" }
+
+// NewChannel returns the filter's part of a connection's stack.
+func (serverFilter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &serverChannel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type serverChannel struct{ callstack.ChannelBase }
+
+// NewCall returns the filter's part of a call block.
+func (*serverChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &serverCall{CallBase: callstack.CallBase{Next: next}}
+}
+
+// A serverCall is what a server knows of a call beside what a client does.
+//
+//	            headers       no request      request posted
+//	NOT_STARTED ───────▶ match ────────▶ PENDING ────────▶ ACTIVATED
+//	                       │                │ stream ended      ▲
+//	                       │                ▼                   │
+//	                       │             ZOMBIED                │
+//	                       └────────────────────────────────────┘
+//
+// The server asks for headers and for the end of every call itself. That
+// operation's reference, the block's first one, is given back with the end, so
+// that a call which dies before anybody has heard of it is recycled too.
+type serverCall struct {
+	callstack.CallBase
+
+	// Set by Init, read-only until the block is recycled.
+	call *call
+
+	// Set on the way from the headers to the application.
+	server  *Server
+	payload *transport.Buffer // of PayloadReadInitial, until it is published
+
+	accept transport.StreamOpBatch // recv_initial_metadata and recv_trailing_metadata
+	read   transport.StreamOpBatch // recv_message, of PayloadReadInitial
+
+	pending pendingEntry
+
+	end    atomic.Uint32 // one of end…
+	waiter *batch        // recv_close_on_server; written before end is endAwaited
+	endErr error         // why the stream ended; written before end is endReached
+}
+
+const (
+	endOpen    = iota // the stream has not ended
+	endAwaited        // the same, and waiter wants to know
+	endReached        // it has
+)
+
+// The callbacks of a serverCall.
+type (
+	serverHeaders serverCall
+	serverPayload serverCall
+	serverEnd     serverCall
+)
+
+// Init connects the element with the block that it is part of.
+func (s *serverCall) Init(args *callstack.CallArgs) error {
+	s.call = args.Owner.(*call)
+	s.call.server = s
+	return nil
+}
+
+// Reset forgets the call. A payload that was never published is released.
+func (s *serverCall) Reset() {
+	s.payload.Release()
+	*s = serverCall{CallBase: s.CallBase}
+}
+
+// begin starts what the server wants of every call. fault is what was wrong
+// when the elements were initialised, nil for nothing.
+func (s *serverCall) begin(server *Server, fault error) {
+	c := s.call
+	s.server = server
+	// The headers come with the request, so an application cannot ask again,
+	// and messages have nothing to wait for.
+	c.state.Store(stateBegun | stateRecvHeaders)
+	c.recv.headers.Store(headersSeen)
+	s.accept.Ops = transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata
+	s.accept.RecvInitialMetadata = transport.RecvInitialMetadata{MD: &c.recv.initial, Peer: &c.peer, Ready: (*serverHeaders)(s)}
+	s.accept.RecvTrailingMetadata = transport.RecvTrailingMetadata{MD: &c.recv.trailing, Ready: (*serverEnd)(s)}
+	c.Ref() // for the stack's way back; the end gives the other reference back
+	s.Next.StartBatch(&s.accept)
+	if fault != nil {
+		c.cancel(fault)
+	}
+	c.Unref()
+}
+
+// Run is the arrival of the headers. With an error the call ends before
+// anybody heard of it, and what is to be told to the client is on its way.
+func (d *serverHeaders) Run(err error) {
+	if err != nil {
+		return
+	}
+	s := (*serverCall)(d)
+	c, md := s.call, &s.call.recv.initial
+	c.method, c.deadline = md.Path, md.Deadline
+	if md.Path == "" {
+		c.cancel(newLocalError(status.Unknown, "the request names no method: it has no :path"))
+		return
+	}
+	m := s.server.lookup(md.Authority, md.Path)
+	s.pending.m = m
+	if m.payload != PayloadReadInitial {
+		m.submit(s)
+		return
+	}
+	s.read.Ops = transport.OpRecvMessage
+	s.read.RecvMessage.Ready = (*serverPayload)(s)
+	c.Ref()
+	s.Next.StartBatch(&s.read)
+	c.Unref()
+}
+
+// Run is the arrival of the first message, nil if the client sent none. The
+// application is told only now: it has no use for the call before.
+func (d *serverPayload) Run(err error) {
+	s := (*serverCall)(d)
+	s.payload = s.read.RecvMessage.Message
+	s.read.RecvMessage.Message = nil
+	if err != nil {
+		// A message over the limit, for instance: its status reaches the client.
+		s.call.cancel(err)
+		return
+	}
+	s.pending.m.submit(s)
+}
+
+// Run is the end of the stream, the last callback of its receiving side.
+func (d *serverEnd) Run(err error) {
+	s := (*serverCall)(d)
+	c := s.call
+	if err == nil && !c.sentTrailers.Load() {
+		err = newLocalError(status.Canceled, "the stream ended before the status was sent")
+	}
+	s.endErr = err
+	c.state.Or(stateEnded)
+	if m := s.pending.m; m != nil {
+		m.zombify(s)
+	}
+	if s.end.Swap(endReached) == endAwaited {
+		s.waiter.closed()
+	}
+	if c.pool.trace.on() {
+		c.pool.trace.status(c, s.accept.Cause, &CallStatus{Code: status.CodeOf(err), Err: err})
+	}
+	c.endChildren()
+	c.Unref()
+}
+
+// awaitClose makes recv_close_on_server, an operation of b, complete when the
+// stream has ended. The server itself has asked for that end, so the operation
+// does not go down.
+func (b *batch) awaitClose() {
+	s := b.call.server
+	s.waiter = b
+	if !s.end.CompareAndSwap(endOpen, endAwaited) {
+		b.closed()
+	}
+}
+
+// closed completes recv_close_on_server. The stream has ended.
+func (b *batch) closed() {
+	c := b.call
+	err := c.server.endErr
+	if c.recv.cancelled != nil {
+		*c.recv.cancelled = err != nil
+	}
+	if r := c.recv.result; r != nil {
+		*r = CallStatus{}
+		if err != nil {
+			st := status.Convert(err)
+			*r = CallStatus{Code: st.Code(), Message: st.Message(), Err: err}
+		}
+	}
+	b.step()
+}
+
+// publish gives the call to the application: it fills in req and posts its
+// tag. The call has been activated, which happens once.
+func (s *serverCall) publish(req *RequestedCall) {
+	c, md := s.call, &s.call.recv.initial
+	c.Ref() // the handle's
+	req.Call = Call{c: c, generation: c.Generation()}
+	req.Details = CallDetails{Method: md.Path, Host: md.Authority, Deadline: md.Deadline}
+	req.Metadata = md
+	req.Payload, s.payload = s.payload, nil
+	if c.queue = req.BoundTo; c.queue == nil {
+		c.queue = &c.ownQueue
+	}
+	if c.pool.trace.on() {
+		c.pool.trace.match(c, s.accept.Cause)
+	}
+	req.notify.EndOp(req.Tag, true, nil, &req.completion)
+}
+
+// refuse ends a call that the application never hears of.
+func (s *serverCall) refuse(code status.Code, message string) {
+	s.call.cancel(newLocalError(code, message))
+}
+
+// A pendingEntry is a call's place in the list of those that wait for a
+// request.
+type pendingEntry struct {
+	m *matcher // set before the call is submitted
+
+	// Guarded by m.mu.
+	state      pendingState
+	since      time.Time
+	prev, next *serverCall
+}
+
+// A pendingState is how far the call is on its way to the application.
+type pendingState uint8
+
+const (
+	notStarted pendingState = iota
+	waiting                 // in the list of pending calls
+	activated               // published, or about to be
+	zombied                 // refused, or ended while it waited
+)
