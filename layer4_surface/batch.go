@@ -111,13 +111,12 @@ func (c *call) check(ops []Op, state uint32) (set uint32, fault CallError) {
 	if c.server != nil && types&statusAndMessage == statusAndMessage {
 		return 0, CallErrorFailed
 	}
-	set = stateBegun
 	for i := range ops {
 		if fault := c.checkOp(&ops[i], state); fault != CallOK {
 			return 0, fault
 		}
 		set |= opClaims[ops[i].Type]
-		if ops[i].RecvMetadata == nil {
+		if ops[i].RecvMetadata == nil && (ops[i].Type == RecvInitialMetadata || ops[i].Type == RecvStatusOnClient) {
 			set |= stateScratch
 		}
 	}

@@ -62,11 +62,11 @@ const (
 	stateSending
 	stateReceiving
 
-	stateBegun     // some batch was started
 	stateEnded     // the final operation has completed
 	stateCancelled // a cancellation went down
 	stateReleased  // the handle was given up
 	stateScratch   // recv.initial or recv.trailing was used by a client
+	stateChildren  // children has entries
 	stateSlot0     // slots[0] is in use; the next bits are for the others
 
 	stateInFlight = stateSending | stateReceiving
@@ -162,7 +162,9 @@ func (c *call) Recycle() {
 		c.send.trailing.Reset()
 	}
 	c.recv.reset(s&stateScratch != 0 || c.server != nil)
-	c.children.reset()
+	if s&stateChildren != 0 {
+		c.children.reset()
+	}
 	c.queue, c.method, c.deadline, c.id, c.simFlags = nil, "", time.Time{}, 0, 0
 	c.sentTrailers.Store(false)
 	c.event.Store(0)

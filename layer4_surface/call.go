@@ -2,6 +2,8 @@ package surface
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -152,9 +154,11 @@ func (h Call) String() string {
 	return fmt.Sprintf("Call(%s)", h.c.method)
 }
 
-// Release gives the handle up. Batches under way still post their events. A
-// call that has begun and not ended is cancelled: without a handle nobody can
-// end it any more.
+// Release gives the handle up. Batches under way still post their events; in a
+// queue of the call's own nobody can fetch those any more, and the memory of
+// the call is then left to the garbage collector instead of being used again. A
+// call that has not ended is cancelled: without a handle nobody can end it any
+// more.
 func (h Call) Release() {
 	if h.c == nil || !h.c.Acquire(h.generation) {
 		return
@@ -169,19 +173,11 @@ func (h Call) Release() {
 	c.Unref()
 }
 
-// abandoned reports whether the call would go on without its handle. A server
-// that sent its status has nothing left to do; a client call without any
-// operation never began.
+// abandoned reports whether something of the call would go on without its
+// handle: a stream, or a timer for the deadline. A server that sent its status
+// has nothing left to do; the transport sees to the rest.
 func (c *call) abandoned() bool {
-	s := c.state.Load()
-	switch {
-	case s&stateEnded != 0:
-		return false
-	case c.server != nil:
-		return !c.sentTrailers.Load()
-	default:
-		return s&stateBegun != 0
-	}
+	return c.state.Load()&stateEnded == 0 && (c.server == nil || !c.sentTrailers.Load())
 }
 
 // cancel passes err down the stack, once in the life of a call. Caller holds a
@@ -195,4 +191,74 @@ func (c *call) cancel(err error) {
 		b.Cause = c.pool.trace.cancel(c, err)
 	}
 	c.stack.StartBatch(b)
+}
+
+// A Propagation says what a call on a client takes from the call on a server
+// on whose behalf it is made. The values are those of grpc_propagation_bits.
+type Propagation uint32
+
+const (
+	// PropagateDeadline: the call ends no later than its parent.
+	PropagateDeadline Propagation = 1
+	// PropagateCancellation: the call is cancelled when its parent ends.
+	PropagateCancellation Propagation = 8
+	// PropagateDefaults is all of it, and whatever is added later.
+	PropagateDefaults Propagation = 0xffff
+)
+
+// A family is the calls that end with this one. Only calls on a server have
+// one. It holds handles, not references: a child that ended is recognised.
+type family struct {
+	mu sync.Mutex // a leaf
+	// Guarded by mu.
+	children []Call
+}
+
+// reset forgets the family for the next use of the block.
+func (f *family) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.children)
+	f.children = f.children[:0]
+}
+
+// adopt adds a child, and reports false if c has ended. The bit says that
+// there are children, so that the end of a call without them takes no lock.
+// It is set under the lock: an end that sees it waits for the entry.
+func (c *call) adopt(child Call) bool {
+	f := &c.children
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.state.Or(stateChildren)&stateEnded != 0 {
+		return false
+	}
+	f.children = append(f.children, child)
+	return true
+}
+
+// endChildren cancels the calls that were made on behalf of c, which has ended.
+func (c *call) endChildren() {
+	f := &c.children
+	f.mu.Lock()
+	children := slices.Clone(f.children)
+	f.mu.Unlock()
+	for _, child := range children {
+		if child.c.Acquire(child.generation) {
+			child.c.cancel(newLocalError(status.Canceled, "the call on whose behalf this one was made has ended"))
+			child.c.Unref()
+		}
+	}
+}
+
+// forget removes child from the family of c, if c is still in the use of the
+// block that generation names.
+func (c *call) forget(generation uint32, child *call) {
+	if !c.Acquire(generation) {
+		return
+	}
+	f := &c.children
+	f.mu.Lock()
+	f.children = slices.DeleteFunc(f.children, func(h Call) bool { return h.c == child })
+	f.mu.Unlock()
+	c.Unref()
 }

@@ -8,6 +8,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
@@ -55,7 +56,7 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 		Authority:         cfg.authority,
 		Backoff:           cfg.backoff,
 		MinConnectTimeout: cfg.minConnectTimeout,
-		Connect:           connectHTTP2(&cfg),
+		Connect:           clientchannel.NewConnector(cfg.credentials, cfg.dialer, cfg.connections()),
 		NewStack: func(t transport.Transport, authority string) (*callstack.ChannelStack, error) {
 			o := cfg.stack
 			o.Authority = authority
@@ -109,6 +110,14 @@ func newChannelConfig(opts []ChannelOption) channelConfig {
 		o.applyChannel(&cfg)
 	}
 	cfg.endConfig = cfg.endConfig.withDefaults()
+	return cfg
+}
+
+// connections returns the configuration of the channel's connections. They get
+// no logger: the channel itself warns of those that are lost.
+func (c *channelConfig) connections() http2.Config {
+	cfg := c.http2
+	cfg.Logger = nil
 	return cfg
 }
 
@@ -218,7 +227,7 @@ func (h Call) inherit(p *CallParams) bool {
 	if p.Propagate&PropagateCancellation == 0 {
 		return true
 	}
-	if !parent.c.children.adopt(h) {
+	if !parent.c.adopt(h) {
 		return false
 	}
 	h.c.parent = parent

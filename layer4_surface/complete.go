@@ -1,6 +1,9 @@
 package surface
 
 import (
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -78,6 +81,9 @@ func (d *batchTrailers) Run(err error) {
 	c := b.call
 	var st CallStatus
 	deriveStatus(&st, c.recv.finalMD, err)
+	if st.Code != status.OK && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
+		nearDeadline(&st)
+	}
 	c.state.Or(stateEnded)
 	if c.pool.trace.on() {
 		c.pool.trace.status(c, b.op.Cause, &st)

@@ -2,6 +2,7 @@ package surface
 
 import (
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -193,3 +194,6 @@ func (f *fixture) nextTag() string {
 	f.tags++
 	return fmt.Sprint("tag", f.tags)
 }
+
+// quietLogger drops what is logged.
+func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

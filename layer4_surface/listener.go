@@ -11,6 +11,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -164,7 +165,7 @@ func (l *listener) accept(nc net.Conn) (transport.Transport, error) {
 			return nil, err
 		}
 	}
-	return acceptHTTP2(ctx, conn, auth, &s.cfg)
+	return http2.Accept(ctx, conn, auth, s.cfg.http2)
 }
 
 // begin notes a connection that is being set up, unless the listener has closed.

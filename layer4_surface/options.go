@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
@@ -29,7 +30,7 @@ type Option interface {
 type endConfig struct {
 	credentials credentials.TransportCredentials
 	stack       stacks.Options
-	http2       http2Config
+	http2       http2.Config
 	logger      *slog.Logger
 	trace       trace.Sink
 }
@@ -39,6 +40,7 @@ func (c endConfig) withDefaults() endConfig {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	c.http2.Logger, c.http2.Trace = c.logger, c.trace
 	if c.credentials != nil && c.credentials.Info().SecurityProtocol == "tls" {
 		c.stack.Scheme = "https"
 	}
@@ -101,6 +103,10 @@ func WithMaxRecvMessageSize(n int) Option {
 func WithMaxSendMessageSize(n int) Option {
 	return endOption(func(c *endConfig) { c.stack.MaxSend = n })
 }
+
+// WithHTTP2 tunes the connections. Logger and Trace of cfg are ignored; they
+// are those of the channel or server.
+func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { c.http2 = cfg }) }
 
 // WithFilter adds a filter to the stack of every connection.
 func WithFilter(extra stacks.Extra) Option {

@@ -93,16 +93,16 @@ func (s *serverCall) begin(server *Server, fault error) {
 	s.server = server
 	// The headers come with the request, so an application cannot ask again,
 	// and messages have nothing to wait for.
-	c.state.Store(stateBegun | stateRecvHeaders)
+	c.state.Store(stateRecvHeaders)
 	c.recv.headers.Store(headersSeen)
 	s.accept.Ops = transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata
 	s.accept.RecvInitialMetadata = transport.RecvInitialMetadata{MD: &c.recv.initial, Peer: &c.peer, Ready: (*serverHeaders)(s)}
 	s.accept.RecvTrailingMetadata = transport.RecvTrailingMetadata{MD: &c.recv.trailing, Ready: (*serverEnd)(s)}
 	c.Ref() // for the stack's way back; the end gives the other reference back
-	s.Next.StartBatch(&s.accept)
 	if fault != nil {
-		c.cancel(fault)
+		c.cancel(fault) // before the headers can reach anybody
 	}
+	s.Next.StartBatch(&s.accept)
 	c.Unref()
 }
 
@@ -154,7 +154,7 @@ func (d *serverEnd) Run(err error) {
 		err = newLocalError(status.Canceled, "the stream ended before the status was sent")
 	}
 	s.endErr = err
-	c.state.Or(stateEnded)
+	state := c.state.Or(stateEnded)
 	if m := s.pending.m; m != nil {
 		m.zombify(s)
 	}
@@ -164,7 +164,9 @@ func (d *serverEnd) Run(err error) {
 	if c.pool.trace.on() {
 		c.pool.trace.status(c, s.accept.Cause, &CallStatus{Code: status.CodeOf(err), Err: err})
 	}
-	c.endChildren()
+	if state&stateChildren != 0 {
+		c.endChildren()
+	}
 	c.Unref()
 }
 

@@ -2,10 +2,12 @@ package surface
 
 import (
 	"context"
+	"errors"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -59,6 +61,21 @@ func deriveStatus(s *CallStatus, md *metadata.List, err error) {
 		s.Code, s.Message, s.Err = st.Code(), st.Message(), err
 	default:
 		*s = CallStatus{Code: status.Unknown, Message: "the server ended the call without a grpc-status"}
+	}
+}
+
+// nearDeadline corrects s for a call whose deadline has passed here as well:
+// the two ends watch it by their own clocks, and which of them was first must
+// not decide what the application sees. A server that resets the stream at the
+// deadline can only say CANCEL, RFC 9113 §7.
+func nearDeadline(s *CallStatus) {
+	var e *transport.Error
+	switch {
+	case s.Code == status.DeadlineExceeded && s.Err == nil:
+		s.Err = newLocalError(s.Code, s.Message)
+	case s.Code == status.Canceled && errors.As(s.Err, &e) && e.HasHTTP2 && e.HTTP2 == status.HTTP2Cancel:
+		s.Code = status.DeadlineExceeded
+		s.Err = &localError{code: s.Code, message: s.Message, cause: errors.Join(context.DeadlineExceeded, s.Err)}
 	}
 }
 

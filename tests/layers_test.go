@@ -34,6 +34,7 @@ type external struct {
 var externals = []external{
 	{path: "golang.org/x/net/http2/hpack", reason: "RFC 7541 in a leaf package that links nothing else"},
 	{path: "golang.org/x/net/http2", tests: true, reason: "its Framer is the oracle of differential tests; in the library it would link net/http"},
+	{path: "golang.org/x/net/nettest", tests: true, reason: "TestConn, the contract of a net.Conn, for the in-memory connection"},
 	{path: "google.golang.org/protobuf/compiler/protogen", in: []string{"layer5_stubs/protoc-gen-go-strata"}, reason: "the API of protoc plugins"},
 	{path: "google.golang.org/protobuf", reason: "messages: the default codec, and what generated code is made of"},
 	{path: "google.golang.org/genproto/googleapis/rpc", reason: "google.rpc.Status and the error details, which users share with other libraries"},

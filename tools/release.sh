@@ -10,7 +10,7 @@ module=github.com/strata-grpc/strata
 version=${1:?usage: make release VERSION=v1.2.3}
 shift
 
-if ! expr "$version" : 'v[0-9][0-9]*\.[0-9][0-9]*\.[0-9][0-9]*\(-[0-9A-Za-z.]*\)\{0,1\}$' >/dev/null; then
+if ! printf '%s\n' "$version" | grep -Eq '^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$'; then
 	echo "release: VERSION must look like v1.2.3, not $version" >&2
 	exit 2
 fi

@@ -29,8 +29,9 @@ func (s State) String() string {
 }
 
 // A Watcher is told of each change of state, in order. cause is why the state
-// is TransientFailure or Shutdown, else nil. It is called with no lock held
-// and must not block.
+// is TransientFailure or Shutdown, or why a connection is Idle: it takes no new
+// calls and ends with those that it has. Else cause is nil. It is called with
+// no lock held and must not block.
 type Watcher interface {
 	OnState(s State, cause error)
 }

@@ -76,9 +76,9 @@ func difference(h Header, p []byte, ours, theirs verdict) string {
 		// RFC 9113 §6.5.2. The Framer checks one value of one identifier.
 		return "settings value"
 	case h.Type == TypePriority && theirs == frameSize && ours == (verdict{"stream", CodeFrameSize}):
-		return "length of PRIORITY" // a stream error since RFC 7540, RFC 9113 §6.3
+		return "length of PRIORITY" // a stream error, RFC 9113 §6.3
 	case h.Type == TypePriority && theirs.scope == "frame" && ours == (verdict{"stream", CodeProtocol}):
-		return "self-dependency" // RFC 7540 §5.3.1
+		return "self-dependency" // for the reason given at Headers
 	case h.Type == TypePushPromise && theirs.scope == "frame" && ours == protocol && len(p) >= 4:
 		return "promised stream" // RFC 9113 §6.6
 	case theirs.scope == "connection" && ours.scope == "connection" && ours == protocol && theirs == frameSize:

@@ -15,9 +15,9 @@ type Headers struct {
 	EndHeaders bool
 
 	// SelfDependent is set if the frame asks that its stream depend on itself.
-	// The priorities of RFC 7540 are ignored otherwise, but such a frame is
-	// malformed and its receiver resets the stream with PROTOCOL_ERROR; after
-	// Block was decoded, see ParseHeaders.
+	// RFC 9113 §5.3.2 dropped the rule against it with the priorities, but
+	// older peers and conformance suites hold on to it: the receiver resets
+	// the stream with PROTOCOL_ERROR, after Block was decoded.
 	SelfDependent bool
 }
 

@@ -11,7 +11,8 @@ type Priority struct {
 }
 
 // ParsePriority parses the payload p of a PRIORITY frame. A wrong length and a
-// stream that depends on itself are stream errors. RFC 9113 §6.3.
+// stream that depends on itself are stream errors: RFC 9113 §6.3 and, for the
+// latter, the reason given at Headers.
 //
 // The frame may name an idle or closed stream. There, RST_STREAM for it would
 // itself break RFC 9113 §6.4.

@@ -254,7 +254,7 @@ func (c *conn) drainLoop() {
 // to answer data of the client with a reset.
 func (c *conn) linger() {
 	c.mu.Lock()
-	for (c.w.flushing || c.s.out.Len() > 0) && c.s.control.closed == nil {
+	for (c.w.flushing || c.s.out.Len() > 0) && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
 	}
 	cause := c.s.control.cause

@@ -109,7 +109,8 @@ func (st *stream) initialReady() bool {
 
 func (st *stream) messageReady() bool {
 	in := &st.recv.in
-	return st.ops.rm != nil && (in.ready || st.err != nil || st.recv.ended && in.unread() == 0)
+	over := st.recv.ended || st.state == stateClosed
+	return st.ops.rm != nil && (in.ready || st.err != nil || over && in.unread() == 0)
 }
 
 // trailersReady holds back the end while something received before it waits.
@@ -129,6 +130,9 @@ func (st *stream) trailersReady() bool {
 // collect moves what is complete from st to d.
 func (s *session) collect(st *stream, d *delivery) bool {
 	some := false
+	if s.trace.On() {
+		s.traceCause(st)
+	}
 	if st.initialReady() {
 		some = true
 		op := &st.ops.rim.RecvInitialMetadata
@@ -158,6 +162,15 @@ func (s *session) collect(st *stream, d *delivery) bool {
 		d.rtm, d.rtmErr = op.Ready, s.finalResult(st, op)
 	}
 	return some
+}
+
+// traceCause tells the receiving operations which frame they owe their end to.
+func (s *session) traceCause(st *stream) {
+	for _, b := range []*transport.StreamOpBatch{st.ops.rim, st.ops.rm, st.ops.rtm} {
+		if b != nil {
+			b.Cause = s.trace.Last()
+		}
+	}
 }
 
 // initialResult fills the result of recv_initial_metadata. Headers that came

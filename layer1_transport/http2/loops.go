@@ -79,7 +79,7 @@ func (c *conn) afterRead() error {
 	c.release(writeNow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.s.out.Len() > maxPendingControl && c.s.control.closed == nil {
+	for c.s.out.Len() > maxPendingControl && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
 	}
 	return c.s.control.closed
@@ -126,6 +126,8 @@ func (c *conn) readError(err error) error {
 	switch {
 	case s.control.closed != nil:
 		return s.control.closed
+	case c.w.broken != nil:
+		return c.w.broken
 	case errors.Is(err, io.EOF) && s.control.draining:
 		return s.control.cause
 	case errors.Is(err, io.EOF) && !s.peer.received:

@@ -46,6 +46,7 @@ func (s *session) performSend(st *stream, b *transport.StreamOpBatch) {
 // begin opens a client's stream, or queues it while the peer allows no more.
 // RFC 9113 §5.1.2.
 func (s *session) begin(st *stream) {
+	s.unqueue(st)
 	switch {
 	case s.control.closed != nil:
 		s.fail(st, s.notSent("connection closed", s.control.closed))
@@ -262,8 +263,10 @@ func (s *session) sent(st *stream, op **transport.StreamOpBatch, err error) {
 	}
 }
 
-// failSends ends the send operations that wait. Where err is nil the peer
-// ended the stream: then a message counts as sent and is marked.
+// failSends ends the send operations that wait, err being nil where the peer
+// ended the call in good order. A message to a peer that has ended the stream,
+// in whatever way, is marked and does not fail: what the application must
+// learn is the status, which recv_trailing_metadata has.
 func (s *session) failSends(st *stream, err error) {
 	if st.send.message != nil {
 		st.send.message.Release()
@@ -273,8 +276,12 @@ func (s *session) failSends(st *stream, err error) {
 		s.sent(st, &st.ops.sim, err)
 	}
 	if b := st.ops.sm; b != nil {
-		b.SendMessage.WriteClosed = err == nil
-		s.sent(st, &st.ops.sm, err)
+		b.SendMessage.WriteClosed = err == nil || st.peerEnded
+		if b.SendMessage.WriteClosed {
+			s.sent(st, &st.ops.sm, nil)
+		} else {
+			s.sent(st, &st.ops.sm, err)
+		}
 	}
 	if st.ops.stm != nil {
 		s.sent(st, &st.ops.stm, err)
@@ -326,6 +333,8 @@ func (s *session) wait(st *stream) {
 // unqueue takes the stream out of whatever queue it is in.
 func (s *session) unqueue(st *stream) {
 	switch st.queued {
+	case queueIdle:
+		s.queues.idle.remove(st)
 	case queueOpening:
 		s.queues.opening.remove(st)
 	case queueData:
@@ -338,6 +347,7 @@ type queueKind uint8
 
 const (
 	queueNone queueKind = iota
+	queueIdle
 	queueOpening
 	queueData
 )

@@ -71,6 +71,7 @@ type connFlow struct {
 
 // streamQueues are lists of streams, linked through the streams themselves.
 type streamQueues struct {
+	idle                 queue // clients: operations wait for headers
 	opening              queue // clients: waiting for MAX_CONCURRENT_STREAMS
 	data                 queue // waiting for the connection's window or the socket
 	dirtyHead, dirtyTail *stream
@@ -197,6 +198,9 @@ func (s *session) closeAll(cause error) {
 		return
 	}
 	s.control.closed = cause
+	for s.queues.idle.head != nil {
+		s.fail(s.queues.idle.pop(), s.notSent("connection closed before the call was sent", cause))
+	}
 	for s.queues.opening.head != nil {
 		s.fail(s.queues.opening.pop(), s.notSent("connection closed before the call was sent", cause))
 	}

@@ -88,6 +88,8 @@ type stream struct {
 	// countsSlot: on a server, the stream counts against MaxStreams. A stream
 	// that was aborted counts until its handler has returned, see Reset.
 	countsSlot, aborted bool
+
+	peerEnded bool // by RST_STREAM
 }
 
 // receiving is the half of a stream that takes what the peer sends.
@@ -188,6 +190,9 @@ func (s *session) perform(st *stream, b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpRecvMessage) {
 		s.deframe(st)
 	}
+	if st.state == stateIdle && st.err == nil && st.queued == queueNone {
+		s.notBegun(st)
+	}
 	if b.Ops.Has(transport.OpCancelStream) {
 		s.cancel(st, b.CancelErr)
 	}
@@ -196,9 +201,25 @@ func (s *session) perform(st *stream, b *transport.StreamOpBatch) {
 	}
 }
 
+// notBegun keeps a stream that has operations and no headers yet, so that it
+// learns of the connection's end.
+func (s *session) notBegun(st *stream) {
+	if s.control.closed != nil {
+		s.fail(st, s.notSent("connection closed", s.control.closed))
+		return
+	}
+	s.queues.idle.push(st, queueIdle)
+}
+
 // cancel ends the stream from this side. The first end counts.
 func (s *session) cancel(st *stream, err error) {
-	if st.err != nil || st.state == stateClosed {
+	if st.err != nil {
+		return
+	}
+	if st.state == stateClosed {
+		// The status is here already and counts. Nobody wants what was not
+		// read, which it waits for.
+		s.discard(st)
 		return
 	}
 	if st.state != stateIdle {
@@ -221,7 +242,11 @@ func (s *session) tellCancelled(st *stream, err error) {
 	if !st.send.headers {
 		trailers.HTTPStatus, trailers.ContentType = "200", "application/grpc"
 	}
-	trailers.SetStatus(uint32(code), status.Convert(err).Message())
+	message := status.Convert(err).Message()
+	if e, ok := err.(*transport.Error); ok {
+		message = e.Reason // who the peer is, it knows
+	}
+	trailers.SetStatus(uint32(code), message)
 	if s.sendBlock(st, &trailers, true) != nil || st.state != stateClosed {
 		s.reset(st, frame.CodeNoError)
 	}
@@ -302,6 +327,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	}
 	e := s.newError(status.FromHTTP2(f.Code), "stream reset by the peer with "+f.Code.String())
 	e.Progress, e.HTTP2, e.HasHTTP2 = progress, f.Code, true
+	st.peerEnded = true
 	s.fail(st, e)
 	return nil
 }

@@ -3,6 +3,7 @@ package http2
 import (
 	"errors"
 	"runtime"
+	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -31,6 +32,8 @@ const (
 type writer struct {
 	// flushing: somebody writes and will look at the outbox again.
 	flushing bool
+	// broken is why the connection takes no more bytes; flushing stays set.
+	broken error
 
 	// Owned by who has set flushing.
 	socket *outbox.Socket
@@ -103,13 +106,15 @@ func (c *conn) wrote(n int, err error) {
 	}
 	c.s.out.Recycle(c.w.batch)
 	c.w.batch = outbox.Batch{}
-	c.written.Broadcast()
 	if err != nil {
-		c.w.flushing = false
-		c.closeLocked(c.s.wrapError(status.Unavailable, "writing to the connection", err))
+		// What the peer wrote before it closed may still be read: trailers of
+		// streams that have ended well. So the reader ends the connection.
+		c.w.broken = c.s.wrapError(status.Unavailable, "writing to the connection", err)
+		c.setReadLimit(time.Now().Add(lingerTime))
 	} else {
 		c.s.pumpWaiting()
 	}
+	c.written.Broadcast()
 	head := c.s.takeDirty()
 	tell := c.claimEvents()
 	c.mu.Unlock()

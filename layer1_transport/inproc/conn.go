@@ -2,6 +2,7 @@ package inproc
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,19 +20,19 @@ type conn struct {
 	ends [2]*end
 	idle sync.Cond // on mu: a callback or the last event is done
 
-	links sync.Pool // links that serve no call
-
 	mu sync.Mutex // may be taken with a link.mu held
 	// Guarded by mu.
 	first    *link            // the calls that end with the connection
 	open     int              // those of them that have begun and are not over
 	early    []*link          // begun before there was an acceptor
+	blocked  []*link          // waiting for the limit of open calls, oldest first
 	draining *transport.Error // why no call may begin, nil if one may
 	closed   *transport.Error // why the connection is closed, nil if it is not
 	events   eventQueue
 	watchers [2][]connectivity.Watcher
 
 	// Atomic.
+	links   sync.Pool       // links that serve no call
 	active  [2]atomic.Int64 // callbacks under way at each end
 	closing atomic.Bool     // somebody may wait for active
 	lastID  atomic.Uint32
@@ -76,42 +77,79 @@ func (c *conn) enlist(l *link) *transport.Error {
 	return nil
 }
 
-// begin counts a call as open and has it accepted by the server. Caller holds
-// l.mu.
-func (c *conn) begin(l *link) *transport.Error {
+// begin counts a call as open and has it accepted by the server, or has it
+// wait for the limit. Caller holds l.mu.
+func (c *conn) begin(l *link) (wait bool, err *transport.Error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
+	switch limit := c.cfg.MaxConcurrentStreams; {
 	case c.closed != nil:
-		return c.closed
+		return false, c.closed
 	case c.draining != nil:
-		return c.draining
+		return false, c.draining
+	case limit > 0 && c.open >= limit:
+		l.ref()
+		c.blocked = append(c.blocked, l)
+		return true, nil
 	}
 	c.open++
+	c.offerLocked(l)
+	return false, nil
+}
+
+// offer has a call accepted that is counted as open.
+func (c *conn) offer(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offerLocked(l)
+}
+
+func (c *conn) offerLocked(l *link) {
 	l.ref()
 	if c.events.acceptor == nil {
 		c.early = append(c.early, l)
 	} else {
 		c.events.push(event{kind: eventAccept, link: l})
 	}
-	return nil
 }
 
 // leave takes a link that is over out of the connection. It reports that there
-// are events to run: the connection may have been waiting for the last call.
-// Caller holds l.mu.
+// are events to run. Caller holds l.mu.
 func (c *conn) leave(l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.unlistLocked(l)
-	if l.begun {
-		c.open--
+	if i := slices.Index(c.blocked, l); l.waiting && i >= 0 {
+		c.blocked = slices.Delete(c.blocked, i, i+1)
+		l.unref() // the caller has another reference
 	}
-	if c.draining == nil || c.open > 0 || c.closed != nil {
+	return l.begun && c.giveBackLocked()
+}
+
+// giveBack counts a call as open no more. It reports that there are events to
+// run: a call that waited begins, or the connection has waited for the last.
+func (c *conn) giveBack() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.giveBackLocked()
+}
+
+func (c *conn) giveBackLocked() bool {
+	c.open--
+	switch {
+	case c.closed != nil:
+		return false
+	case len(c.blocked) > 0:
+		c.open++
+		c.events.push(event{kind: eventUnblock, link: c.blocked[0]})
+		c.blocked = slices.Delete(c.blocked, 0, 1)
+		return true
+	case c.draining != nil && c.open == 0:
+		c.events.push(event{kind: eventDrained})
+		return true
+	default:
 		return false
 	}
-	c.events.push(event{kind: eventDrained})
-	return true
 }
 
 // unlistLocked removes l from the list and drops the list's reference, which
@@ -140,11 +178,15 @@ func (c *conn) drain(g *transport.Goaway) {
 		return
 	}
 	c.draining = unavailable(transport.ProgressNotSent, nil, "connection is closing (GOAWAY %v %q)", g.Code, g.Debug)
+	for _, l := range c.blocked {
+		c.events.push(event{kind: eventUnblock, link: l, refused: c.draining})
+	}
+	c.blocked = nil
 	if c.open == 0 {
 		c.events.push(event{kind: eventDrained})
 		return
 	}
-	c.noticeLocked(connectivity.TransientFailure, c.draining)
+	c.noticeLocked(connectivity.Idle, c.draining)
 }
 
 // close ends the connection and fails its calls. cause is the error behind it,
@@ -165,8 +207,8 @@ func (c *conn) close(cause error) {
 	for l := first; l != nil; l = l.next {
 		l.listed = false // the list's reference is ours
 	}
-	early := c.early
-	c.early = nil
+	orphans := slices.Concat(c.early, c.blocked)
+	c.early, c.blocked = nil, nil
 	c.noticeLocked(connectivity.Shutdown, err)
 	c.mu.Unlock()
 
@@ -179,7 +221,7 @@ func (c *conn) close(cause error) {
 		l.unref()
 		l = following
 	}
-	for _, l := range early {
+	for _, l := range orphans {
 		l.unref()
 	}
 }

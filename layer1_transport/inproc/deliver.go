@@ -31,10 +31,9 @@ func (l *link) unlockAndRun() {
 		l.settle()
 		var n next
 		s := l.pick(&n)
-		kick := l.kick
-		l.kick = false
 		if s == nil {
-			owners := l.letGo()
+			owners, kick := l.letGo(), l.kick
+			l.kick = false
 			l.mu.Unlock()
 			// The link may serve another call from here on.
 			if kick {
@@ -50,9 +49,6 @@ func (l *link) unlockAndRun() {
 		s.delivering = true
 		c.active[s.end.role].Add(1)
 		l.mu.Unlock()
-		if kick {
-			c.run()
-		}
 		if s.end.sink != nil && n.op != "" {
 			emitReceived(s, &n)
 		}
@@ -114,7 +110,7 @@ func (s *stream) pickHeaders(n *next) bool {
 		*n = next{done: recv.Ready, err: l.fail[r]}
 	case in.headersSent:
 		take(recv.MD, &in.headers)
-		*n = next{done: recv.Ready, op: headersOp(r.other()), cause: in.cause, md: recv.MD}
+		*n = next{done: recv.Ready, op: headersOp(r.other()), cause: in.began, md: recv.MD}
 	case in.ended:
 		recv.TrailersOnly = true
 		*n = next{done: recv.Ready}
@@ -183,12 +179,15 @@ func (s *stream) pickTrailers(n *next) bool {
 	in, recv := &l.sent[r.other()], &s.rtm.RecvTrailingMetadata
 	switch {
 	case l.fail[r] != nil:
-		*n = next{done: recv.Ready, err: l.fail[r], op: opCancel, cause: in.cause}
+		*n = next{done: recv.Ready, err: l.fail[r], op: opCancel, cause: in.end}
 	case r == clientRole && in.arrived():
 		take(recv.MD, &in.trailers)
-		*n = next{done: recv.Ready, op: opTrailers, cause: in.cause, md: recv.MD}
+		*n = next{done: recv.Ready, op: opTrailers, cause: in.end, md: recv.MD}
 	case r == serverRole && l.over:
-		*n = next{done: recv.Ready, op: opTrailers, cause: in.cause}
+		*n = next{done: recv.Ready}
+		if in.ended {
+			n.op, n.cause = opTrailers, in.end // the half-close
+		}
 	default:
 		return false
 	}

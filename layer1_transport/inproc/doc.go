@@ -22,8 +22,9 @@
 //     stops its sender, as RFC 9113 §5.2 does.
 //   - Up: callbacks may run inside PerformBatch, on either end's goroutine.
 //   - Down: nothing.
-//   - Not here: codings of the wire, compression, a limit of concurrent streams.
-//     Nothing is copied that the ends do not copy themselves.
+//   - Not here: codings of the wire, compression, and a limit of header size:
+//     both ends are one program, which does not attack itself. A message is
+//     not copied.
 //
 // # Goroutines
 //

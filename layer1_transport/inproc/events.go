@@ -26,12 +26,15 @@ type event struct {
 	state   connectivity.State
 	done    transport.Done // of a ping
 	err     error
+
+	refused *transport.Error // why a call that waited cannot begin, nil if it can
 }
 
 type eventKind uint8
 
 const (
 	eventAccept  eventKind = iota // the client began a stream
+	eventUnblock                  // a call no longer waits for the limit
 	eventState                    // a watcher is told of a state
 	eventPing                     // a ping was sent or answered
 	eventDrained                  // the last call ended after a GOAWAY
@@ -69,6 +72,11 @@ func (c *conn) run() {
 		switch e.kind {
 		case eventAccept:
 			c.accept(acceptor, e.link)
+		case eventUnblock:
+			e.link.mu.Lock()
+			e.link.unblock(e.refused)
+			e.link.unlockAndRun()
+			e.link.unref()
 		case eventState:
 			e.watcher.OnState(e.state, e.err)
 		case eventPing:
@@ -116,7 +124,7 @@ func (c *conn) watch(r role, w connectivity.Watcher) {
 	case c.closed != nil:
 		e.state, e.err = connectivity.Shutdown, c.closed
 	case c.draining != nil:
-		e.state, e.err = connectivity.TransientFailure, c.draining
+		e.state, e.err = connectivity.Idle, c.draining
 	}
 	c.events.push(e)
 	if c.closed == nil {

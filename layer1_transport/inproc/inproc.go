@@ -26,6 +26,10 @@ type Config struct {
 	// receiver before sending waits. Zero means DefaultWindow.
 	Window int
 
+	// MaxConcurrentStreams is how many calls may be open at once; the others
+	// wait. Zero means no limit.
+	MaxConcurrentStreams int
+
 	// Trace is the sink of the client's end, nil for none.
 	Trace trace.Sink
 

@@ -8,16 +8,16 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/transporttest"
 )
 
-func pair(testing.TB, transporttest.Options) (client, server transport.Transport) {
-	return inproc.Pair(inproc.Config{})
+func pair(_ testing.TB, o transporttest.Options) (client, server transport.Transport) {
+	return inproc.Pair(inproc.Config{MaxConcurrentStreams: int(o.MaxConcurrentStreams)})
 }
 
 func TestContract(t *testing.T) {
-	transporttest.Run(t, pair, transporttest.ConcurrencyLimit)
+	transporttest.Run(t, pair)
 }
 
 // TestContractInBubbles runs the cases in one bubble after another, so that
 // nothing can be shared between bubbles.
 func TestContractInBubbles(t *testing.T) {
-	transporttest.RunInBubbles(t, pair, transporttest.ConcurrencyLimit)
+	transporttest.RunInBubbles(t, pair)
 }

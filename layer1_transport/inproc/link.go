@@ -38,7 +38,8 @@ type linkState struct {
 	reset [2]bool      // fail came from the peer, not from here or the connection
 
 	joined   bool // the connection was told of the link
-	begun    bool // the headers of the client are out
+	begun    bool // the headers of the client are out; counted in conn.open
+	waiting  bool // it is in conn.blocked
 	accepted bool // a server has taken the stream
 	over     bool // the call has ended for the connection
 	kick     bool // the connection has events to run
@@ -46,14 +47,15 @@ type linkState struct {
 
 // A direction is what one end has sent.
 type direction struct {
+	began, end  trace.EventID // the events of the headers and of the end
 	headers     metadata.List
 	headersSent bool
 	queue       []message // sent and not received
 	head        int       // where the queue begins
 	queued      int       // its size in bytes, counted as the window does
 	trailers    metadata.List
-	ended       bool          // half-closed, or the trailers are in place
-	cause       trace.EventID // of the latest headers or trailers
+	bare        bool // gRPC-HTTP2 Trailers-Only: it ended without headers
+	ended       bool // half-closed, or the trailers are in place
 }
 
 // A message waits for its receiver.
@@ -131,9 +133,9 @@ func (d *direction) drop() {
 }
 
 // flows reports whether what was sent so far has passed flow control: the
-// headers are out, and what waits behind them fits into the window.
+// headers are out or will never be, and what waits behind them fits into the window.
 func (d *direction) flows(window int) bool {
-	return (d.headersSent || d.ended && d.empty()) && d.queued <= window
+	return (d.headersSent || d.bare) && d.queued <= window
 }
 
 // arrived reports whether the end of d has reached its receiver, everything

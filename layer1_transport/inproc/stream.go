@@ -132,7 +132,7 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 		b.SendMessage.Buf = nil
 		if l.over || l.fail[r] != nil || out.ended {
 			m.buf.Release()
-			b.SendMessage.WriteClosed = l.fail[r] == nil || l.reset[r]
+			b.SendMessage.WriteClosed = out.ended // by ourselves; decideSends knows of the peer
 		} else {
 			out.push(m)
 		}
@@ -146,7 +146,7 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 			slot.Store(l.conn.peer)
 		}
 		out.headers.CopyFrom(b.SendInitialMetadata.MD)
-		out.headersSent, out.cause = true, sent.begin
+		out.headersSent, out.began = !l.waiting, sent.begin
 	}
 	if b.Ops.Has(transport.OpSendTrailingMetadata) {
 		s.endSending(b, sent.trailers)
@@ -157,11 +157,12 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 // link.mu.
 func (s *stream) endSending(b *transport.StreamOpBatch, cause trace.EventID) {
 	out := &s.link.sent[s.end.role]
-	out.ended = true
+	out.ended, out.end = true, cause
 	if s.end.role == clientRole {
 		return // END_STREAM; a client has no trailers
 	}
-	if !out.headersSent && !out.empty() {
+	out.bare = !out.headersSent
+	if out.bare && !out.empty() {
 		// gRPC-HTTP2 Trailers-Only has no room for messages.
 		out.drop()
 		for i := range s.sends[:s.numSends] {
@@ -169,7 +170,6 @@ func (s *stream) endSending(b *transport.StreamOpBatch, cause trace.EventID) {
 		}
 	}
 	out.trailers.CopyFrom(b.SendTrailingMetadata.MD)
-	out.cause = cause
 }
 
 // checkBatch holds the metadata that b sends to the rules of the wire.

@@ -19,11 +19,29 @@ func (l *link) join() {
 
 // begin is the transition for the headers of the client.
 func (l *link) begin() {
-	if err := l.conn.begin(l); err != nil {
+	wait, err := l.conn.begin(l)
+	if err != nil {
 		l.lose(err)
 		return
 	}
-	l.begun, l.kick = true, true
+	l.begun, l.waiting, l.kick = !wait, wait, true
+}
+
+// unblock is the transition for a call that waited for the limit of open
+// calls: one of them is its own, or err says why there will be none.
+func (l *link) unblock(err *transport.Error) {
+	switch {
+	case err != nil:
+		l.lose(err)
+	case l.over: // cancelled or lost meanwhile
+		if l.conn.giveBack() {
+			l.kick = true
+		}
+	default:
+		l.begun, l.waiting, l.kick = true, false, true
+		l.sent[clientRole].headersSent = true
+		l.conn.offer(l)
+	}
 }
 
 // cancel is the transition for cancel_stream at the end with role r, and for
@@ -50,7 +68,7 @@ func (l *link) cancel(r role, cause error, event trace.EventID) {
 	// What the other end would learn from RST_STREAM: a code, no text.
 	code := status.FromHTTP2(status.ToHTTP2(status.CodeOf(cause)))
 	l.sent[r].drop()
-	l.sent[r].cause = event
+	l.sent[r].end = event
 	l.fail[peer], l.reset[peer] = &transport.Error{
 		Code: code, Layer: name, Peer: name, Reason: "stream reset by the " + r.String(),
 	}, true
@@ -72,11 +90,12 @@ func (l *link) answer(s *status.Status, event trace.EventID) {
 	out := &l.sent[serverRole]
 	switch {
 	case !out.headersSent:
+		out.bare = true
 		out.drop()
 	case out.queued > l.conn.cfg.Window:
 		out.popLast()
 	}
-	out.ended, out.cause = true, event
+	out.ended, out.end = true, event
 	out.trailers.Reset()
 	out.trailers.SetStatus(uint32(s.Code()), s.Message())
 	if s.HasDetails() {

@@ -120,6 +120,9 @@ func testFirstCancelCounts(e *env) {
 	if _, err := end.WaitTrailers(); err == nil {
 		e.Error("the server's call ended well, want an error")
 	}
+	// What is asked for later must not be told of a later cancel either.
+	_, _, err = c.Batch().RecvMessage(0).Start().WaitMessage()
+	e.failedWithCause("recv_message", err)
 }
 
 func testCancelAfterEnd(e *env) {

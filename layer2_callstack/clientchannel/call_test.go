@@ -16,6 +16,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/balancer"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 )
 
@@ -341,6 +342,84 @@ type refusingCall struct{ callstack.CallBase }
 
 func (c *refusingCall) Init(*callstack.CallArgs) error {
 	return status.Error(status.Internal, "refused by filter")
+}
+
+// A cancel, or another picker, that comes while a picker is at work.
+func TestPickIsOvertaken(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		overtake func(h balancer.Host, c *callstacktest.Call)
+		result   func(sub balancer.Subchannel) balancer.PickResult
+		want     status.Code
+	}{
+		{"a cancel before the attempt is used", cancelCall, balancer.Complete, status.Canceled},
+		{"a cancel before the call is queued", cancelCall, queueCall, status.Canceled},
+		{"a new picker before the call is queued", dropCalls, queueCall, status.Unavailable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, func(t *testing.T) {
+				var sub balancer.Subchannel
+				var call *callstacktest.Call
+				b := &funcBalancer{}
+				b.update = func(h balancer.Host, u balancer.Update) {
+					sub = h.NewSubchannel(u.Addresses, &watchLog{})
+					sub.Connect()
+					h.UpdateState(balancer.State{Connectivity: connectivity.Ready, Picker: pickFunc(func(balancer.PickInfo) balancer.PickResult {
+						tc.overtake(h, call)
+						time.Sleep(time.Second) // meanwhile it has come
+						return tc.result(sub)
+					})})
+				}
+				w := newWorld(t, func(c *Config) { c.Balancer = b })
+				w.serve("a:1", nil)
+				w.resolve("a:1")
+				call = w.begin(callstack.CallArgs{})
+				wantCode(t, call.Do(opsUnary), tc.want)
+				call.Unref()
+				if call.Recycled() != 1 {
+					t.Error("the block is still referred to")
+				}
+				w.close()
+			})
+		})
+	}
+}
+
+func cancelCall(_ balancer.Host, c *callstacktest.Call) {
+	c.Do(transport.OpCancelStream, cancelWith(status.Error(status.Canceled, "enough")))
+}
+
+func dropCalls(h balancer.Host, _ *callstacktest.Call) {
+	h.UpdateState(balancer.State{Connectivity: connectivity.Ready, Picker: balancer.Fixed(balancer.Drop(errors.New("shed")))})
+}
+
+func queueCall(balancer.Subchannel) balancer.PickResult { return balancer.Queue() }
+
+// A subchannel that is picked without a connection lets the call wait.
+func TestPickedSubchannelIsNotConnected(t *testing.T) {
+	run(t, func(t *testing.T) {
+		b := &funcBalancer{}
+		b.update = func(h balancer.Host, u balancer.Update) {
+			w := &watchLog{}
+			sub := h.NewSubchannel(u.Addresses, w)
+			p := balancer.Fixed(balancer.Complete(sub))
+			h.UpdateState(balancer.State{Connectivity: connectivity.Ready, Picker: p})
+			time.AfterFunc(time.Second, sub.Connect)
+			time.AfterFunc(2*time.Second, func() { h.UpdateState(balancer.State{Connectivity: connectivity.Ready, Picker: p}) })
+		}
+		w := newWorld(t, func(c *Config) { c.Balancer = b }).answering()
+		w.serve("a:1", nil)
+		w.resolve("a:1")
+		call := w.begin(callstack.CallArgs{})
+		batch := call.Do(opsUnary)
+		wantPending(t, batch)
+		late := call.Do(transport.OpCancelStream &^ transport.OpCancelStream) // asks for nothing
+		wantPending(t, late)
+		time.Sleep(2 * time.Second)
+		wantCode(t, batch, status.OK)
+		call.Unref()
+		w.close()
+	})
 }
 
 // Calls, cancels, lost connections and resets at the same time: each call ends

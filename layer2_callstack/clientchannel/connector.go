@@ -1,5 +1,3 @@
-//go:build strata_http2
-
 package clientchannel
 
 import (
@@ -33,12 +31,7 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 			raw.Close()
 			return nil, err
 		}
-		t, err := http2.Connect(ctx, conn, auth, cfg)
-		if err != nil {
-			conn.Close()
-			return nil, err
-		}
-		return t, nil
+		return http2.Connect(ctx, conn, auth, cfg) // which closes conn if it fails
 	}
 }
 

@@ -5,7 +5,7 @@
 //	        layer 4, CLIENT_CHANNEL
 //	               │ StreamOpBatch             ▲ Done
 //	┌──────────────▼───────────────────────────┴──────────────┐
-//	│ call.go     one call: hold batches, pick, pass on       │
+//	│ call.go     one call: hold batches, pick.go, pass on    │
 //	│ queue.go    calls that wait for the next picker         │
 //	│ control.go  resolver ─▶ balancer ─▶ picker and state    │
 //	│ balancer/   pick_first: which subchannel                │
@@ -45,6 +45,7 @@
 //
 // # Reading order
 //
-// clientchannel.go, control.go, call.go, queue.go, deadline.go, errors.go; then
-// subchannel, balancer, resolver.
+// config.go, clientchannel.go, serializer.go, control.go, host.go, watch.go;
+// call.go, held.go, pick.go, queue.go, deadline.go, errors.go; then subchannel,
+// balancer, resolver, and connector.go.
 package clientchannel

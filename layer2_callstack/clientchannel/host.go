@@ -23,9 +23,13 @@ func (c *ClientChannel) onResult(s *sink, r resolver.Result) {
 	if c.control.sink != s {
 		return
 	}
-	c.traceControl("resolver.update", fmt.Sprint(r.Addresses), r.Err)
+	if c.cfg.Trace != nil {
+		c.traceControl("resolver.update", fmt.Sprint(r.Addresses), r.Err)
+	}
 	if r.Err != nil {
-		c.onConnectionError(r.Err)
+		if c.State(false) != connectivity.Ready { // where it explains nothing
+			c.onConnectionError(r.Err)
+		}
 		c.cfg.Logger.Debug("name resolution failed", "target", c.target.Raw, "error", r.Err)
 	}
 	c.contain("balancer "+c.cfg.Balancer.Name(), func() {
@@ -50,7 +54,7 @@ func (h *host) NewSubchannel(addrs []resolver.Address, w connectivity.Watcher) b
 	sub := subchannel.New(&h.c.control.env, addrs, &balancerWatcher{h: h, w: w})
 	h.c.serial.schedule(func() {
 		if h.c.control.host != h {
-			sub.Shutdown()
+			sub.Close()
 			return
 		}
 		maps.DeleteFunc(h.subs, func(s *subchannel.Subchannel, _ struct{}) bool { return s.Closed() })
@@ -84,7 +88,7 @@ func (h *host) RequestReresolution() {
 
 func (h *host) closeSubchannels() {
 	for sub := range h.subs {
-		sub.Shutdown()
+		sub.Close()
 	}
 	clear(h.subs)
 }

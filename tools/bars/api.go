@@ -55,6 +55,11 @@ func checkAPI(w io.Writer, t *tree, write bool) (bool, error) {
 			}
 			continue
 		}
+		if len(old) == 0 {
+			fmt.Fprintf(w, "api: %s has no listing %s/%s\n", stable.dir, apiFolder, stable.listing)
+			ok = false
+			continue
+		}
 		changes := compareLines(string(old), text)
 		for _, line := range changes {
 			fmt.Fprintf(w, "%s: %s\n", filepath.ToSlash(filepath.Join(apiFolder, stable.listing)), line)

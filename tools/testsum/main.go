@@ -51,13 +51,19 @@ func main() {
 			os.Exit(2)
 		}
 	}
+	// One setting for every command: it decides which files a package has.
+	race := haveCompiler()
+	cgo := "0"
+	if race {
+		cgo = "1"
+	}
+	os.Setenv("CGO_ENABLED", cgo)
 	modules, err := findModules(*root)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "testsum: %v\n", err)
 		os.Exit(2)
 	}
-	r := &runner{modules: modules, short: !*full, fuzzTime: *fuzzTime, timeout: *timeout}
-	r.race = slices.Contains(wanted, "unit") && haveCompiler()
+	r := &runner{modules: modules, race: race, short: !*full, fuzzTime: *fuzzTime, timeout: *timeout}
 
 	for _, p := range phases {
 		if slices.Contains(wanted, p.name) {
@@ -73,7 +79,7 @@ func main() {
 }
 
 // haveCompiler reports whether the race detector can be linked, which needs
-// cgo and with it a C compiler.
+// cgo, and with it a C compiler and the headers of the C library.
 func haveCompiler() bool {
 	out, err := exec.Command("go", "env", "CC").Output()
 	if err != nil {
@@ -83,8 +89,9 @@ func haveCompiler() bool {
 	if len(cc) == 0 {
 		return false
 	}
-	_, err = exec.LookPath(cc[0])
-	return err == nil
+	cmd := exec.Command(cc[0], append(cc[1:], "-x", "c", "-fsyntax-only", "-")...)
+	cmd.Stdin = strings.NewReader("#include <stdlib.h>\n")
+	return cmd.Run() == nil
 }
 
 // unit runs every test of every module.
@@ -123,9 +130,6 @@ func (r *runner) goTest(m module, args []string) {
 	args = append([]string{"test", "-json", "-timeout=" + r.timeout.String()}, args...)
 	cmd := m.command(args...)
 	cmd.Stderr = os.Stderr
-	if r.race {
-		cmd.Env = append(cmd.Env, "CGO_ENABLED=1")
-	}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -60,10 +60,7 @@ func decodeOne(s string, yield func(v string)) error {
 		return errBin // package base64 would skip them
 	}
 	if len(s)%4 == 0 { // only then can it be padded
-		s = strings.TrimSuffix(s, "=")
-		if len(s)%4 == 3 {
-			s = strings.TrimSuffix(s, "=")
-		}
+		s = strings.TrimSuffix(strings.TrimSuffix(s, "="), "=")
 	}
 	if len(s) > stackBin {
 		v, err := base64.RawStdEncoding.DecodeString(s)

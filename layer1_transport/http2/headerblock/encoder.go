@@ -177,9 +177,11 @@ func (e *Encoder) status(l *metadata.List) {
 // its key had the same value the last time: a value that changes with every
 // call would push everything else out of the table and never be used again.
 func (e *Encoder) user(p metadata.Pair) {
-	value := p.Value
+	var value string
 	if coding.IsBin(p.Key) {
-		value = coding.EncodeBin(value)
+		value = coding.EncodeBin(p.Value)
+	} else {
+		value = coding.TrimValue(p.Value) // RFC 9113 §8.2.1: no blanks at the ends
 	}
 	if e.last[p.Key] == value && value != "" {
 		e.indexed(p.Key, value)

@@ -294,6 +294,22 @@ func TestCloseStopsTimers(t *testing.T) {
 	}
 }
 
+// TestLateTimer: a timer that fires while its deadline is being replaced, and
+// so runs only after that, changes nothing.
+func TestLateTimer(t *testing.T) {
+	s := newStream(1)
+	for _, next := range []time.Time{{}, time.Now().Add(time.Hour)} {
+		s.setDeadline(&s.reader, time.Now().Add(time.Hour))
+		late := s.reader.timer
+		s.setDeadline(&s.reader, next)
+		s.expire(&s.reader, &late)
+		if s.reader.expired {
+			t.Errorf("the deadline that %v replaced has passed", next)
+		}
+	}
+	s.closeRead() // stops the timer
+}
+
 // TestWritesDoNotMix: large writes at the same time arrive one after another.
 func TestWritesDoNotMix(t *testing.T) {
 	bubbles(t, func(t *testing.T) {

@@ -3,7 +3,6 @@ package balancer
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
@@ -145,9 +144,11 @@ func (p *idlePicker) Pick(PickInfo) PickResult {
 
 // unique returns addrs without repetitions, in the same order.
 func unique(addrs []resolver.Address) []resolver.Address {
-	var out []resolver.Address
+	out := make([]resolver.Address, 0, len(addrs))
+	seen := make(map[resolver.Address]bool, len(addrs))
 	for _, a := range addrs {
-		if !slices.Contains(out, a) {
+		if !seen[a] {
+			seen[a] = true
 			out = append(out, a)
 		}
 	}

@@ -73,17 +73,26 @@ func (d DNS) Build(t Target, sink Sink, _ Options) (Resolver, error) {
 	return r, nil
 }
 
-// netResolver returns a resolver that asks server, or the system's.
+// netResolver returns a resolver that asks server, or the system's. Its lookups
+// end with their context: package net alone waits for the answer of the name
+// server, up to 5 s, and Close would wait with it.
 func netResolver(server string) *net.Resolver {
-	if server == "" {
-		return net.DefaultResolver
+	if server != "" {
+		if _, _, err := net.SplitHostPort(server); err != nil {
+			server = net.JoinHostPort(strings.Trim(server, "[]"), "53")
+		}
 	}
-	if _, _, err := net.SplitHostPort(server); err != nil {
-		server = net.JoinHostPort(strings.Trim(server, "[]"), "53")
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if server != "" {
+			address = server
+		}
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil { // ctx is that of one exchange
+			context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+		}
+		return conn, err
 	}
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, server)
-	}}
+	return &net.Resolver{PreferGo: server != "", Dial: dial}
 }
 
 // A dnsResolver is one name that is looked up.

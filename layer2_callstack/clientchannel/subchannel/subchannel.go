@@ -62,7 +62,7 @@ func (s *Subchannel) Connect() {
 func (s *Subchannel) ResetBackoff() { s.env.Schedule(s.resetBackoff) }
 
 // Shutdown ends the subchannel. Its connection is drained: open calls go on.
-func (s *Subchannel) Shutdown() { s.env.Schedule(s.shutdown) }
+func (s *Subchannel) Shutdown() { s.env.Schedule(s.Close) }
 
 // UpdateAddresses replaces the list.
 func (s *Subchannel) UpdateAddresses(addrs []resolver.Address) {
@@ -106,7 +106,8 @@ func (s *Subchannel) resetBackoff() {
 // serializer.
 func (s *Subchannel) Closed() bool { return s.state == connectivity.Shutdown }
 
-func (s *Subchannel) shutdown() {
+// Close is Shutdown for who is on the serializer already.
+func (s *Subchannel) Close() {
 	if s.state == connectivity.Shutdown {
 		return
 	}
@@ -235,6 +236,11 @@ func (s *Subchannel) warn(msg string, err error) {
 	s.env.Logger.Debug(msg, "target", s.env.Target, "error", err)
 }
 
+// sameMembers reports whether a and b differ in their order at most.
 func sameMembers(a, b []resolver.Address) bool {
-	return len(a) == len(b) && !slices.ContainsFunc(b, func(x resolver.Address) bool { return !slices.Contains(a, x) })
+	members := make(map[resolver.Address]bool, len(a))
+	for _, x := range a {
+		members[x] = true
+	}
+	return len(a) == len(b) && !slices.ContainsFunc(b, func(x resolver.Address) bool { return !members[x] })
 }

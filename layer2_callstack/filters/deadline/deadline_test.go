@@ -66,10 +66,11 @@ func TestClientDeadline(t *testing.T) {
 func TestTimerStops(t *testing.T) {
 	for _, tc := range []struct {
 		name string
+		ops  transport.OpSet
 		end  func(c *callstacktest.Call, st *callstacktest.Stream)
 	}{
-		{"by the end of the stream", func(_ *callstacktest.Call, st *callstacktest.Stream) { st.Trailers(nil, nil) }},
-		{"by a cancel", func(c *callstacktest.Call, _ *callstacktest.Stream) {
+		{"by the end of the stream", transport.OpsRecv, func(_ *callstacktest.Call, st *callstacktest.Stream) { st.Trailers(nil, nil) }},
+		{"by a cancel of a call that does not wait for its end", transport.OpRecvInitialMetadata, func(c *callstacktest.Call, _ *callstacktest.Stream) {
 			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = context.Canceled })
 		}},
 	} {
@@ -80,7 +81,7 @@ func TestTimerStops(t *testing.T) {
 				if err := c.Begin(callstack.CallArgs{Deadline: start.Add(time.Second)}); err != nil {
 					t.Fatal(err)
 				}
-				c.Do(transport.OpsRecv)
+				c.Do(tc.ops)
 				tc.end(c, tr.Streams()[0])
 				c.Unref()
 				if c.Recycled() != 1 {

@@ -80,6 +80,37 @@ func TestTransportOps(t *testing.T) {
 	}
 }
 
+// nested is a callback that starts another batch.
+type nested struct {
+	call  *callstacktest.Call
+	inner *callstacktest.Batch
+	ran   int // callbacks of inner that ran within this one
+}
+
+func (n *nested) Run(error) {
+	n.inner = n.call.Do(transport.OpRecvMessage)
+	n.ran = n.inner.GotMessage.Count()
+}
+
+// TestCallbacksDoNotNest starts a batch from a callback.
+func TestCallbacksDoNotNest(t *testing.T) {
+	c := callstacktest.NewCall(build(t, broken))
+	if err := c.Begin(callstacktest.Client.Args()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Unref()
+	n := &nested{call: c}
+	outer := c.Do(transport.OpRecvInitialMetadata|transport.OpRecvTrailingMetadata, func(b *callstacktest.Batch) {
+		b.RecvInitialMetadata.Ready = n
+	})
+	if n.ran != 0 || n.inner.GotMessage.Count() != 1 {
+		t.Errorf("of the inner batch %d callbacks ran within the outer and %d in all, want 0 and 1", n.ran, n.inner.GotMessage.Count())
+	}
+	if outer.GotTrailers.Count() != 1 {
+		t.Error("the outer batch did not end")
+	}
+}
+
 // TestCallbacksTakeTurns starts batches at the same time.
 func TestCallbacksTakeTurns(t *testing.T) {
 	c := callstacktest.NewCall(build(t, broken))

@@ -1,0 +1,160 @@
+package clientchannel
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+)
+
+// listen serves HTTP/2 without calls until the test ends.
+func listen(t *testing.T, network, addr string) net.Listener {
+	t.Helper()
+	lis, err := net.Listen(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			nc, err := lis.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				defer cancel()
+				tr, err := http2.Accept(ctx, nc, nil, http2.Config{})
+				if err != nil {
+					return // some clients of these tests do not speak it
+				}
+				closed := make(stateChan, 10)
+				tr.PerformOp(&transport.Op{Accept: refuseStreams{}, StartWatch: closed})
+				for s := range closed {
+					if s == connectivity.Shutdown {
+						break
+					}
+				}
+				tr.Close()
+			})
+		}
+	})
+	t.Cleanup(func() { lis.Close(); wg.Wait() })
+	return lis
+}
+
+type refuseStreams struct{}
+
+func (refuseStreams) AcceptStream(transport.Transport, transport.Accepted) {}
+
+// stateChan is a watcher; its buffer holds more than a test makes.
+type stateChan chan connectivity.State
+
+func (c stateChan) OnState(s connectivity.State, _ error) { c <- s }
+
+// await returns when the state is want.
+func (c stateChan) await(t *testing.T, ch *ClientChannel, want connectivity.State) {
+	t.Helper()
+	timeout := time.After(10 * time.Second)
+	for {
+		select {
+		case s := <-c:
+			if s == want {
+				return
+			}
+		case <-timeout:
+			t.Fatalf("the state is %v, want %v; last error %v", ch.State(false), want, ch.LastError())
+		}
+	}
+}
+
+func TestDefaultConnector(t *testing.T) {
+	tcp := listen(t, "tcp", "127.0.0.1:0").Addr().String()
+	socket := filepath.Join(t.TempDir(), "s")
+	listen(t, "unix", socket)
+	dialed := make(chan string, 10)
+	for _, tc := range []struct {
+		name   string
+		target string
+		edit   func(*Config)
+		dialed string
+	}{
+		{"an IP address", tcp, func(*Config) {}, ""},
+		{"a socket", "unix://" + socket, func(*Config) {}, ""},
+		{"a dialer of the user's", "passthrough:///somewhere", func(c *Config) {
+			c.Dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+				dialed <- network + " " + address
+				return new(net.Dialer).DialContext(ctx, "tcp", tcp)
+			}
+		}, "tcp somewhere"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			cfg := testConfig(tc.target)
+			cfg.Connect = nil
+			tc.edit(&cfg)
+			ch, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			states := make(stateChan, 10)
+			ch.StartTransportOp(&transport.Op{StartWatch: states})
+			ch.State(true)
+			states.await(t, ch, connectivity.Ready)
+			if tc.dialed != "" {
+				if got := <-dialed; got != tc.dialed {
+					t.Errorf("dialed %q, want %q", got, tc.dialed)
+				}
+			}
+			ch.EnterIdle() // drains the connection
+			states.await(t, ch, connectivity.Idle)
+			ch.State(true)
+			states.await(t, ch, connectivity.Ready)
+			ch.Destroy()
+		})
+	}
+}
+
+func TestConnectorFails(t *testing.T) {
+	plain := listen(t, "tcp", "127.0.0.1:0").Addr().String()
+	dialPlain := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", plain)
+	}
+	silent := func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { far.Close() })
+		return near, nil
+	}
+	for _, tc := range []struct {
+		name  string
+		creds credentials.TransportCredentials
+		dial  DialFunc
+		part  string
+	}{
+		{"the peer speaks plain text", credentials.NewTLS(&tls.Config{}), dialPlain, "tls: handshake"},
+		{"the peer says nothing", credentials.NewInsecure(), silent, "no SETTINGS"},
+		{"the dialer returns nothing", credentials.NewInsecure(),
+			func(context.Context, string, string) (net.Conn, error) { return nil, nil }, "neither a connection nor an error"},
+		{"the dialer fails", credentials.NewInsecure(),
+			func(context.Context, string, string) (net.Conn, error) { return nil, errRefused }, "connection refused"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+			defer cancel()
+			connect := NewConnector(tc.creds, tc.dial, http2.Config{})
+			tr, err := connect(ctx, resolver.Address{Addr: "x:1"}, "localhost")
+			if err == nil || !strings.Contains(err.Error(), tc.part) {
+				t.Errorf("connect = %v, %v; want an error with %q", tr, err, tc.part)
+			}
+		})
+	}
+}

@@ -1,0 +1,140 @@
+package stacks_test
+
+import (
+	"strings"
+	"testing"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
+)
+
+// A pass filter has a name and passes everything on.
+type pass string
+
+func (f pass) Name() string { return string(f) }
+
+func (f pass) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &passChannel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type passChannel struct{ callstack.ChannelBase }
+
+func (*passChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &callstack.CallBase{Next: next}
+}
+
+const top = pass("server")
+
+func TestStandardStacks(t *testing.T) {
+	extra := stacks.Options{Extra: []stacks.Extra{
+		{Filter: pass("client_auth"), After: []string{"message_size"}, Before: []string{"compression"}},
+		{Filter: pass("a_filter")},
+	}}
+	for _, tc := range []struct {
+		name string
+		kind string // of the transport
+		b    *callstack.Builder
+		want string
+	}{
+		{"a connection of a channel", "http2", stacks.ClientSubchannel(stacks.Options{}),
+			"CLIENT_SUBCHANNEL authority message_size http_client compression connected"},
+		{"a channel on one HTTP/2 connection", "http2", stacks.ClientDirect(stacks.Options{}, true),
+			"CLIENT_DIRECT authority message_size deadline http_client compression connected"},
+		{"a channel in the process", "inproc", stacks.ClientDirect(stacks.Options{}, false),
+			"CLIENT_DIRECT authority message_size deadline connected"},
+		{"a connection of a server", "http2", stacks.Server(top, stacks.Options{}),
+			"SERVER server message_size deadline http_server compression connected"},
+		{"a server in the process", "inproc", stacks.Server(top, stacks.Options{}),
+			"SERVER server message_size deadline connected"},
+		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
+		{"a channel with more filters", "http2", stacks.ClientSubchannel(extra),
+			"CLIENT_SUBCHANNEL a_filter authority message_size client_auth http_client compression connected"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, err := tc.b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{Kind: tc.kind}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Destroy()
+			if got := s.String(); got != tc.want {
+				t.Errorf("built %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		b    *callstack.Builder
+		want string
+	}{
+		{"a scheme", stacks.ClientSubchannel(stacks.Options{Scheme: "ftp"}),
+			`callstack: CLIENT_SUBCHANNEL: filter "http_client": option Scheme is "ftp", want "http" or "https"`},
+		{"an unknown neighbour", stacks.ClientSubchannel(stacks.Options{Extra: []stacks.Extra{{Filter: pass("x"), After: []string{"y"}}}}),
+			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered`},
+		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: registration 0 has a nil filter`},
+		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := tc.b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}})
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("Build failed with\n%v, want\n%s", err, tc.want)
+			}
+		})
+	}
+}
+
+// unary returns unary calls through a stack over a peer that answers at once.
+func unary(t testing.TB, b *callstack.Builder, side callstacktest.Side) (*callstacktest.Unary, *callstacktest.Transport) {
+	t.Helper()
+	tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
+	if side == callstacktest.Server {
+		tr.OnBatch = callstacktest.AskUnary
+	}
+	s, err := b.Build(callstack.ChannelArgs{Transport: tr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return callstacktest.NewUnary(callstacktest.NewCall(s), side), tr
+}
+
+// TestUnary runs calls through whole stacks and looks at what the peer got.
+func TestUnary(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		b       *callstack.Builder
+		side    callstacktest.Side
+		headers string
+	}{
+		{"client", stacks.ClientSubchannel(stacks.Options{UserAgent: "test/1", Scheme: "https"}), callstacktest.Client,
+			"POST https example.com application/grpc test/1 grpc-go-strata/0.1.0 trailers"},
+		{"server", stacks.Server(top, stacks.Options{}), callstacktest.Server, "200 application/grpc"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			u, tr := unary(t, tc.b, tc.side)
+			var sent string
+			answer := tr.OnBatch
+			tr.OnBatch = func(s *callstacktest.Stream, b *transport.StreamOpBatch) {
+				if b.Ops.Has(transport.OpSendInitialMetadata) {
+					md := s.SentHeaders()
+					sent = strings.Join(strings.Fields(strings.Join([]string{
+						md.HTTPStatus, md.Method, md.Scheme, md.Authority, md.ContentType, md.UserAgent, md.TE,
+					}, " ")), " ")
+				}
+				answer(s, b)
+			}
+			for range 2 {
+				if err := u.Run(); err != nil {
+					t.Fatal(err)
+				}
+				if sent != tc.headers {
+					t.Errorf("sent %q, want %q", sent, tc.headers)
+				}
+			}
+		})
+	}
+}
