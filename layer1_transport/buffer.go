@@ -25,7 +25,7 @@ type Buffer struct {
 // left to the garbage collector: a pool would pin them.
 const (
 	minBufferBits = 8  // 256 B
-	maxBufferBits = 20 // 1 MiB
+	maxBufferBits = 22 // 4 MiB, the usual limit of a message
 )
 
 // bufferPools hold plain memory only, so they may be shared by everything.

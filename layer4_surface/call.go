@@ -191,6 +191,9 @@ func (c *call) cancel(err error) {
 		b.Cause = c.pool.trace.cancel(c, err)
 	}
 	c.stack.StartBatch(b)
+	if c.recv.headers.Load() == headersEarly {
+		c.recv.pass(false) // nobody may ever ask for the headers
+	}
 }
 
 // A Propagation says what a call on a client takes from the call on a server

@@ -42,19 +42,25 @@ func (d *batchSent) Run(err error) {
 // given to the application now.
 func (d *batchHeaders) Run(err error) {
 	b := (*batch)(d)
-	recv := &b.call.recv
 	if err != nil {
 		b.fail(err)
 	}
-	if recv.headers.Swap(headersSeen) == headersEarly {
-		early := recv.early
-		recv.early = nil
-		if err != nil {
-			early.failed.Store(true)
-		}
-		early.step()
-	}
+	b.call.recv.pass(err == nil)
 	b.step()
+}
+
+// pass lets messages through from now on. One that came too early is given to
+// the application, or with ok == false fails.
+func (r *recvSide) pass(ok bool) {
+	if r.headers.Swap(headersSeen) != headersEarly {
+		return
+	}
+	early := r.early
+	r.early = nil
+	if !ok {
+		early.failed.Store(true)
+	}
+	early.step()
 }
 
 // Run is the arrival of a message or of the end of messages.
@@ -69,6 +75,9 @@ func (d *batchMessage) Run(err error) {
 	if b.op.RecvMessage.Message != nil && recv.headers.Load() == headersNone {
 		recv.early = b
 		if recv.headers.CompareAndSwap(headersNone, headersEarly) {
+			if c := b.call; c.state.Load()&stateCancelled != 0 {
+				c.recv.pass(false) // the cancellation may have looked before
+			}
 			return
 		}
 	}
@@ -85,6 +94,7 @@ func (d *batchTrailers) Run(err error) {
 		nearDeadline(&st)
 	}
 	c.state.Or(stateEnded)
+	c.recv.pass(true) // the headers that were not asked for will not come
 	if c.pool.trace.on() {
 		c.pool.trace.status(c, b.op.Cause, &st)
 	}

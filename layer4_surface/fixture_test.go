@@ -54,8 +54,15 @@ func connectFixture(t testing.TB, s *Server, scq *cq.Queue, opts ...ChannelOptio
 	t.Cleanup(func() {
 		f.channel.Close()
 		f.server.Close()
-		f.cq.Drain()
-		f.scq.Drain()
+		for _, q := range []*cq.Queue{f.cq, f.scq} {
+			q.Shutdown()
+			for ev := q.Next(time.Now().Add(testTimeout)); ev.Type != cq.QueueShutdown; ev = q.Next(time.Now().Add(testTimeout)) {
+				if ev.Type == cq.QueueTimeout {
+					t.Errorf("%s queue: a batch never posted its event", q.Name())
+					return
+				}
+			}
+		}
 	})
 	return f
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -143,7 +144,11 @@ func (l *listener) handshake(nc net.Conn) {
 	}
 	nc.Close()
 	s.jobs.Done()
-	if l.ctx.Err() == nil {
+	switch {
+	case l.ctx.Err() != nil:
+	case errors.Is(err, io.EOF): // a probe that only connects is no news
+		s.cfg.logger.Debug("surface: a connection ended before its preface", "peer", nc.RemoteAddr(), "error", err)
+	default:
 		s.cfg.logger.Warn("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err)
 	}
 }
@@ -205,13 +210,16 @@ func (s *Server) attach(t transport.Transport) error {
 	c := &serverConn{server: s, t: t}
 	c.calls.stack, c.calls.trace = stack, s.trace
 	s.mu.Lock()
-	s.conns[c] = struct{}{}
 	draining := s.draining.Load()
-	s.mu.Unlock()
-	stack.StartTransportOp(&transport.Op{Accept: c, StartWatch: c})
-	if draining { // it began while the handshake was under way
-		c.goaway()
+	if !draining {
+		s.conns[c] = struct{}{}
 	}
+	s.mu.Unlock()
+	if draining { // it began while the handshake was under way
+		stack.Destroy()
+		return ErrServerClosed
+	}
+	stack.StartTransportOp(&transport.Op{Accept: c, StartWatch: c})
 	return nil
 }
 

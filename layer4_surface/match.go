@@ -326,6 +326,7 @@ func (l PendingLimits) withDefaults() PendingLimits {
 	if l.Hard <= 0 {
 		l.Hard = max(DefaultPendingHard, l.Soft)
 	}
+	l.Soft = min(l.Soft, l.Hard)
 	if l.MaxWait <= 0 {
 		l.MaxWait = DefaultPendingMaxWait
 	}

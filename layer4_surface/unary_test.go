@@ -143,6 +143,41 @@ func TestMessageWaitsForHeaders(t *testing.T) {
 	req.Call.Release()
 }
 
+// TestEarlyMessageWithoutHeaders: a message does not wait for headers that
+// nobody asks for beyond the end of the call.
+func TestEarlyMessageWithoutHeaders(t *testing.T) {
+	for name, end := range map[string]func(c Call){
+		"cancel":  func(c Call) { c.Cancel() },
+		"release": func(c Call) { c.Release() },
+		"status": func(c Call) {
+			ended := false
+			c.StartBatchAndExecute([]Op{{Type: RecvStatusOnClient}}, functorFunc(func(bool) { ended = true }))
+			if !ended {
+				t.Error("the call did not end")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// Below is a stack that answers at once, headers or not.
+			c, err := newNullChannel(t).CreateCall(CallParams{Method: "/a/b"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got *transport.Buffer
+			completed, success := false, false
+			c.StartBatchAndExecute([]Op{opSend("early"), opRecv(&got)}, functorFunc(func(ok bool) { completed, success = true, ok }))
+			if completed {
+				t.Fatal("the message did not wait for the headers")
+			}
+			end(c)
+			if want := name == "status"; !completed || success != want || (got != nil) != want {
+				t.Errorf("completed = %t, success = %t, message = %q", completed, success, text(got))
+			}
+			c.Release()
+		})
+	}
+}
+
 // TestPingPong exchanges messages on one call, with the batches that a
 // bidirectional stream uses.
 func TestPingPong(t *testing.T) {

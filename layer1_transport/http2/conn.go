@@ -111,7 +111,7 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 	c := newConn(server, nc, auth, cfg)
 	stop := context.AfterFunc(ctx, func() { c.setReadLimit(time.Unix(1, 0)) })
 	err := c.readPreface()
-	if !stop() && err == nil {
+	if !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -287,8 +287,7 @@ func (c *conn) close(cause error) {
 	c.release(writeNow)
 }
 
-// closeLocked ends the connection: what waits in the outbox gets one attempt
-// to be written, the streams fail, and the reader wakes up.
+// closeLocked ends the connection: the streams fail, and shut sees to the rest.
 // Caller holds conn.mu and releases it by release.
 func (c *conn) closeLocked(cause error) {
 	if c.s.control.closed != nil {
@@ -301,30 +300,32 @@ func (c *conn) closeLocked(cause error) {
 	}
 	close(c.done)
 	c.written.Broadcast()
-	var last *outbox.Batch
-	if !c.w.flushing && c.s.out.Len() > 0 {
-		c.w.flushing = true // for good
-		batch := c.s.out.Take()
-		last = &batch
-	}
 	c.running.Add(1)
-	go c.shut(last)
+	go c.shut()
 	if c.s.trace.On() {
 		c.s.trace.State("SHUTDOWN", cause)
 	}
 }
 
-// shut writes what was left, as far as the peer takes it at once, and closes
-// the net.Conn, which no lock may be held for.
-func (c *conn) shut(last *outbox.Batch) {
+// shut writes what was left, as far as the peer takes it in closeWriteTime,
+// and closes the net.Conn, which no lock may be held for.
+func (c *conn) shut() {
 	defer c.running.Done()
-	if last != nil {
-		// The connection is over: an error here changes nothing.
-		_ = c.nc.SetWriteDeadline(time.Now().Add(closeWriteTime))
-		iov := last.Buffers(0)
-		_, _ = iov.WriteTo(c.nc)
-		last.Release()
+	force := time.AfterFunc(closeWriteTime, func() { _ = c.nc.Close() })
+	defer force.Stop()
+	c.mu.Lock()
+	for c.w.flushing && c.w.broken == nil {
+		c.written.Wait()
 	}
+	c.w.flushing = true // for good
+	c.w.batch = c.s.out.Take()
+	c.s.out.Discard()
+	c.mu.Unlock()
+	if c.w.batch.Len() > 0 && c.w.broken == nil {
+		iov := c.w.batch.Buffers(0)
+		_, _ = iov.WriteTo(c.nc) // the connection is over, with or without these bytes
+	}
+	c.w.batch.Release()
 	_ = c.nc.Close()
 }
 

@@ -37,7 +37,8 @@
 //	            Accept op     the peer broke a rule     header block in progress
 //	flushLoop   flush, when a write would block         the batch it writes;
 //	                          ends when all is written
-//	drainLoop   a graceful GOAWAY; ends when answered, timed out or closed
+//	drainLoop   the first GOAWAY  the connection is closed
+//	shut        the end: writes what is left and closes the net.Conn
 //
 // Close returns when all of them are gone.
 //

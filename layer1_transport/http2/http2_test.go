@@ -68,6 +68,8 @@ func overTCP(t testing.TB, o transporttest.Options) (client, server transport.Tr
 	return connected(t, c, s, o)
 }
 
+var options transporttest.Options
+
 func TestContractOverTCP(t *testing.T)     { transporttest.Run(t, overTCP) }
 func TestContractOverMemconn(t *testing.T) { transporttest.RunInBubbles(t, overMemconn) }
 func TestContractOverOneByte(t *testing.T) { transporttest.RunInBubbles(t, overOneByte) }

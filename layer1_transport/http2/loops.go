@@ -23,8 +23,7 @@ func (c *conn) readLoop() {
 	c.setReadLimit(c.cfg.handshakeDeadline)
 	err := c.readFrames()
 	c.mu.Lock()
-	c.farewell(err)
-	c.closeLocked(err)
+	c.closeLocked(c.farewell(err))
 	c.release(writeNow)
 }
 
@@ -37,7 +36,15 @@ func (c *conn) readFrames() error {
 			c.s.trace.Socket("read", trace.DirRecv, n)
 		}
 		c.s.now = time.Now()
+		c.w.held = true
+		broken := c.w.broken
 		c.mu.Unlock()
+		if broken != nil {
+			// What a peer can have sent before it noticed fits the window.
+			if c.in.afterBroken += n; c.in.afterBroken > int(c.s.cfg.ConnWindow) {
+				return broken
+			}
+		}
 		if e := c.applyAll(); e != nil {
 			return e
 		}
@@ -76,6 +83,8 @@ func (c *conn) afterRead() error {
 	c.mu.Lock()
 	c.checkGreeting()
 	c.limitHeaderBlock()
+	c.deliverHeld()
+	c.w.held = false
 	c.release(writeNow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,6 +92,16 @@ func (c *conn) afterRead() error {
 		c.written.Wait()
 	}
 	return c.s.control.closed
+}
+
+// deliverHeld delivers while writing is held, so that what comes of it is
+// written at once. Caller holds conn.mu.
+func (c *conn) deliverHeld() {
+	if head := c.s.takeDirty(); head != nil {
+		c.mu.Unlock()
+		deliverAll(head)
+		c.mu.Lock()
+	}
 }
 
 // checkGreeting lets go whoever waits for the peer's SETTINGS.
@@ -139,18 +158,21 @@ func (c *conn) readError(err error) error {
 	}
 }
 
-// farewell sends GOAWAY for an error of the peer. RFC 9113 §5.4.1.
-// Caller holds conn.mu.
-func (c *conn) farewell(err error) {
+// farewell sends GOAWAY for an error of the peer, and returns what the error
+// means to the calls. RFC 9113 §5.4.1. Caller holds conn.mu.
+func (c *conn) farewell(err error) error {
 	var e *frame.Error
 	if !errors.As(err, &e) || c.s.control.closed != nil {
-		return
+		return err
 	}
-	if guess := c.in.notHTTP2; guess != nil {
-		return // it would not understand
+	if c.in.notHTTP2 != "" {
+		return c.s.newError(status.Unavailable, c.in.notHTTP2) // it would not understand
 	}
 	c.s.appendGoAway(c.s.ids.lastPeer, e.Code, e.Reason)
 	c.s.cfg.Logger.Warn("http2: the peer broke a rule of the protocol; closing the connection", "peer", c.s.peerName, "error", e)
+	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
+	broken.HTTP2, broken.HasHTTP2 = e.Code, true
+	return broken
 }
 
 // An input is the read buffer of a connection. Owned by readLoop.
@@ -158,9 +180,11 @@ type input struct {
 	from     io.Reader
 	buf      []byte
 	r, w     int
-	first    bool  // the first frame was seen
-	limited  bool  // a read limit for a header block is set
-	notHTTP2 error // what the peer seems to speak instead
+	first    bool   // the first frame was seen
+	limited  bool   // a read limit for a header block is set
+	notHTTP2 string // what the peer seems to speak instead
+
+	afterBroken int // bytes that came since a write failed
 }
 
 // read reads once. It returns the number of bytes that came.
@@ -203,8 +227,8 @@ func (in *input) next() (frame.Header, []byte, error) {
 // they send, since what HTTP/2 would make of them says nothing.
 func (in *input) checkFirst(b []byte) error {
 	if what := otherProtocol(b); what != "" {
-		in.notHTTP2 = fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)])
-		return &frame.Error{Code: frame.CodeProtocol, Reason: in.notHTTP2.Error()}
+		in.notHTTP2 = fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)])
+		return &frame.Error{Code: frame.CodeProtocol, Reason: in.notHTTP2}
 	}
 	return nil
 }

@@ -59,6 +59,7 @@ func (r *messageReader) fill(p []byte, limit int) (n int, err *transport.Error) 
 		}
 	}
 	k := min(r.left, len(p)-n)
+	r.makeRoom(k)
 	r.msg.Append(p[n : n+k])
 	r.left -= k
 	r.ready = r.left == 0
@@ -78,6 +79,21 @@ func (r *messageReader) begin(limit int) *transport.Error {
 	r.msg.Compressed = r.prefix[0] == 1
 	r.left = length
 	return nil
+}
+
+// makeRoom lets k more bytes fit. Each step is four times the memory of the
+// one before and comes from the pool: a peer that announces much and sends
+// little claims little, and a message of 1 MiB is copied a third of a time.
+func (r *messageReader) makeRoom(k int) {
+	have := r.msg.Len()
+	if have+k <= r.msg.Cap() {
+		return
+	}
+	wider := transport.NewBuffer(min(have+r.left, max(4*r.msg.Cap(), have+k)))
+	wider.Compressed = r.msg.Compressed
+	wider.Append(r.msg.Bytes())
+	r.msg.Release()
+	r.msg = wider
 }
 
 // take returns the complete message.

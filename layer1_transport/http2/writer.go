@@ -32,6 +32,9 @@ const (
 type writer struct {
 	// flushing: somebody writes and will look at the outbox again.
 	flushing bool
+	// held: the reader applies what came and delivers it, and will look at the
+	// outbox when it is done. What others append meanwhile goes in its write.
+	held bool
 	// broken is why the connection takes no more bytes; flushing stays set.
 	broken error
 
@@ -43,7 +46,7 @@ type writer struct {
 // claimFlush makes the caller the writer if there is something to write and
 // nobody writes. Caller holds conn.mu.
 func (c *conn) claimFlush() bool {
-	if c.w.flushing || c.s.out.Len() == 0 || c.s.control.closed != nil {
+	if c.w.flushing || c.w.held || c.s.out.Len() == 0 || c.s.control.closed != nil {
 		return false
 	}
 	c.w.flushing = true
@@ -110,6 +113,7 @@ func (c *conn) wrote(n int, err error) {
 		// What the peer wrote before it closed may still be read: trailers of
 		// streams that have ended well. So the reader ends the connection.
 		c.w.broken = c.s.wrapError(status.Unavailable, "writing to the connection", err)
+		c.s.out.Discard()
 		c.setReadLimit(time.Now().Add(lingerTime))
 	} else {
 		c.s.pumpWaiting()

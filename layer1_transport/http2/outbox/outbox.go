@@ -29,6 +29,7 @@ type Outbox struct {
 	batch Batch
 	spare Batch // the memory of a batch that was written
 	total int64 // bytes ever appended
+	shut  bool  // Discard was called
 }
 
 // A Batch is what one write is to carry.
@@ -62,6 +63,10 @@ func (o *Outbox) Small() []byte { return o.batch.small }
 // Commit takes back the buffer of Small, with what was appended to it.
 func (o *Outbox) Commit(b []byte) {
 	n := len(b) - len(o.batch.small)
+	if o.shut {
+		o.total += int64(n)
+		return
+	}
 	o.batch.small = b
 	o.batch.size += n
 	o.total += int64(n)
@@ -69,7 +74,7 @@ func (o *Outbox) Commit(b []byte) {
 
 // AppendPayload appends data, which is part of buf.
 func (o *Outbox) AppendPayload(buf *transport.Buffer, data []byte) {
-	if len(data) < copyLimit {
+	if len(data) < copyLimit || o.shut {
 		o.Commit(append(o.Small(), data...))
 		return
 	}
@@ -77,6 +82,14 @@ func (o *Outbox) AppendPayload(buf *transport.Buffer, data []byte) {
 	o.batch.large = append(o.batch.large, piece{at: len(o.batch.small), data: data, buf: buf})
 	o.batch.size += len(data)
 	o.total += int64(len(data))
+}
+
+// Discard drops what waits and all that is appended from now on: the
+// connection takes no more bytes.
+func (o *Outbox) Discard() {
+	o.batch.Release()
+	o.batch = Batch{}
+	o.shut = true
 }
 
 // Take returns what waits and leaves the outbox empty.

@@ -49,9 +49,58 @@ func cases() map[string]testCase {
 		"status_code_and_message":     onService(interop.DoStatusCodeAndMessage),
 		"special_status_message":      onService(interop.DoSpecialStatusMessage),
 		"custom_metadata":             onService(interop.DoCustomMetadata),
-		"unimplemented_method":        func(_ context.Context, cc *grpc.ClientConn) { interop.DoUnimplementedMethod(cc) },
+		"unimplemented_method":        interop.DoUnimplementedMethod,
 		"unimplemented_service": func(ctx context.Context, cc *grpc.ClientConn) {
 			interop.DoUnimplementedService(ctx, testgrpc.NewUnimplementedServiceClient(cc))
 		},
 	}
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("interop client (grpc-go): ")
+	// Failures of the cases are reported through grpc-go's logger, which is
+	// silent by default.
+	grpclog.SetLoggerV2(grpclog.NewLoggerV2(os.Stdout, os.Stdout, os.Stderr))
+	if err := run(); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run() error {
+	host := flag.String("server_host", "localhost", "the server's host")
+	port := flag.Int("server_port", 10000, "the server's port")
+	name := flag.String("test_case", "large_unary", "the case to run")
+	useTLS := flag.Bool("use_tls", false, "TLS instead of plain text")
+	caFile := flag.String("ca_file", "", "the authority that signed the server's certificate, PEM")
+	override := flag.String("server_host_override", "", "the name that the certificate is checked against")
+	timeout := flag.Duration("timeout", time.Minute, "how long the case may take")
+	flag.Parse()
+
+	all := cases()
+	testCase, ok := all[*name]
+	if !ok {
+		names := make([]string, 0, len(all))
+		for n := range all {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		log.Fatalf("unknown --test_case %q; there are %s", *name, strings.Join(names, ", "))
+	}
+	creds := insecure.NewCredentials()
+	if *useTLS {
+		var err error
+		if creds, err = credentials.NewClientTLSFromFile(*caFile, *override); err != nil {
+			return err
+		}
+	}
+	cc, err := grpc.NewClient(net.JoinHostPort(*host, strconv.Itoa(*port)), grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return err
+	}
+	defer cc.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), *timeout)
+	defer cancel()
+	testCase(ctx, cc)
+	return nil
 }

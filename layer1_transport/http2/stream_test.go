@@ -1,0 +1,106 @@
+package http2
+
+import (
+	"testing"
+
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+)
+
+// TestStreamStates is the diagram of RFC 9113 §5.1: each state with each event.
+func TestStreamStates(t *testing.T) {
+	type result struct {
+		next streamState
+		ok   bool
+	}
+	for _, tc := range []struct {
+		state            streamState
+		recvEnd, sendEnd result
+		mayRecv, maySend bool
+	}{
+		{stateIdle, result{stateIdle, false}, result{stateIdle, false}, false, false},
+		{stateOpen, result{stateHalfClosedRemote, true}, result{stateHalfClosedLocal, true}, true, true},
+		{stateHalfClosedLocal, result{stateClosed, true}, result{stateHalfClosedLocal, false}, true, false},
+		{stateHalfClosedRemote, result{stateHalfClosedRemote, false}, result{stateClosed, true}, false, true},
+		{stateClosed, result{stateClosed, false}, result{stateClosed, false}, false, false},
+	} {
+		t.Run(tc.state.String(), func(t *testing.T) {
+			if next, ok := tc.state.recvEnd(); (result{next, ok}) != tc.recvEnd {
+				t.Errorf("recvEnd() = %v, %v, want %v", next, ok, tc.recvEnd)
+			}
+			if next, ok := tc.state.sendEnd(); (result{next, ok}) != tc.sendEnd {
+				t.Errorf("sendEnd() = %v, %v, want %v", next, ok, tc.sendEnd)
+			}
+			if got := tc.state.mayRecv(); got != tc.mayRecv {
+				t.Errorf("mayRecv() = %v, want %v", got, tc.mayRecv)
+			}
+			if got := tc.state.maySend(); got != tc.maySend {
+				t.Errorf("maySend() = %v, want %v", got, tc.maySend)
+			}
+		})
+	}
+}
+
+// FuzzSendWindow checks the invariant of sendWindow under any credit.
+func FuzzSendWindow(f *testing.F) {
+	f.Add(int64(65535), int64(-70000), 100)
+	f.Add(int64(frame.MaxWindow), int64(1), 1<<30)
+	f.Fuzz(func(t *testing.T, grant1, grant2 int64, n int) {
+		var w sendWindow
+		for _, g := range []int64{grant1 % (frame.MaxWindow + 1), grant2 % (frame.MaxWindow + 1)} {
+			before := w.avail
+			if ok := w.grant(g); ok != (before+g <= frame.MaxWindow) {
+				t.Fatalf("grant(%d) at %d = %v", g, before, ok)
+			}
+			if k := min(max(n, 0), w.room()); k > 0 {
+				w.take(k)
+			}
+			if w.avail > frame.MaxWindow || w.room() < 0 {
+				t.Fatalf("invariant broken: avail = %d", w.avail)
+			}
+		}
+	})
+}
+
+// FuzzRecvWindow checks that no credit is lost or made, whatever is received,
+// consumed and credited in advance.
+func FuzzRecvWindow(f *testing.F) {
+	f.Add([]byte{10, 20, 30, 200, 255})
+	f.Fuzz(func(t *testing.T, steps []byte) {
+		w := newRecvWindow(1000)
+		unread := int64(0)
+		for _, b := range steps {
+			n := int(b&0x3f) * 5
+			switch b >> 6 {
+			case 0, 1:
+				if w.take(n) {
+					unread += int64(n)
+				} else if int64(n) <= w.avail {
+					t.Fatalf("take(%d) was refused with %d available", n, w.avail)
+				}
+			case 2:
+				n = int(min(int64(n), unread))
+				unread -= int64(n)
+				w.release(n)
+			case 3:
+				w.extend(n * 10)
+				if w.avail < int64(n*10) {
+					t.Fatalf("after extend(%d) only %d may come", n*10, w.avail)
+				}
+			}
+			if w.avail < 0 || w.avail+w.owed+unread != w.size {
+				t.Fatalf("invariant broken: %+v, unread %d", w, unread)
+			}
+		}
+	})
+}
+
+func TestReleaseWaitsForAQuarter(t *testing.T) {
+	w := newRecvWindow(1000)
+	w.take(600)
+	if got := w.release(249); got != 0 {
+		t.Errorf("release(249) of a window of 1000 gave %d, want 0 as long as less than a quarter is owed", got)
+	}
+	if got := w.release(1); got != 250 {
+		t.Errorf("release(1) after 249 gave %d, want 250", got)
+	}
+}

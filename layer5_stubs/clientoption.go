@@ -1,0 +1,224 @@
+package stubs
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
+	surface "github.com/strata-grpc/strata/layer4_surface"
+)
+
+// A DialOption configures a [ClientConn]. The interface is sealed.
+type DialOption interface{ applyDial(*dialConfig) }
+
+// A CallOption configures one call. The interface is sealed.
+type CallOption interface{ applyCall(*callConfig) }
+
+// An Option configures a [ClientConn] as well as a [Server]. The interface is
+// sealed.
+type Option interface {
+	DialOption
+	ServerOption
+}
+
+// An endConfig is what clients and servers have in common.
+type endConfig struct {
+	http2  http2.Config
+	logger *slog.Logger
+	trace  trace.Sink
+}
+
+type endOption func(*endConfig)
+
+func (f endOption) applyDial(c *dialConfig)     { f(&c.endConfig) }
+func (f endOption) applyServer(c *serverConfig) { f(&c.endConfig) }
+
+// WithLogger sets where warnings go. The default is slog.Default().
+func WithLogger(l *slog.Logger) Option { return endOption(func(c *endConfig) { c.logger = l }) }
+
+// WithTrace sends the events of all layers to sink.
+func WithTrace(sink trace.Sink) Option { return endOption(func(c *endConfig) { c.trace = sink }) }
+
+// WithHTTP2 tunes the connections. It replaces what options before it have set
+// in cfg, and those after it change single fields.
+func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { c.http2 = cfg }) }
+
+// WithMaxHeaderListSize bounds the metadata that is received in a block of
+// headers, in bytes as RFC 9113 §6.5.2 counts them. The default is 8 KiB.
+func WithMaxHeaderListSize(n uint32) Option {
+	return endOption(func(c *endConfig) { c.http2.MaxHeaderList = n })
+}
+
+// A dialConfig is what the options of a ClientConn say.
+type dialConfig struct {
+	endConfig
+
+	options []surface.ChannelOption // of layer 4, as they are
+	dialer  func(context.Context, string) (net.Conn, error)
+	calls   []CallOption
+
+	unary  []UnaryClientInterceptor
+	stream []StreamClientInterceptor
+}
+
+type dialOption func(*dialConfig)
+
+func (f dialOption) applyDial(c *dialConfig) { f(c) }
+
+// passOn returns the option that gives o to the layer below.
+func passOn(o surface.ChannelOption) DialOption {
+	return dialOption(func(c *dialConfig) { c.options = append(c.options, o) })
+}
+
+// WithTransportCredentials secures the connections: credentials.NewTLS, or
+// credentials.NewInsecure for plain text. One or the other has to be chosen.
+func WithTransportCredentials(creds credentials.TransportCredentials) DialOption {
+	return passOn(surface.WithCredentials(creds))
+}
+
+// WithAuthority replaces the :authority that follows from the target.
+func WithAuthority(authority string) DialOption { return passOn(surface.WithAuthority(authority)) }
+
+// WithUserAgent puts s before the library's own user-agent.
+func WithUserAgent(s string) DialOption { return passOn(surface.WithUserAgent(s)) }
+
+// WithContextDialer makes dial open the connections. It is given an address,
+// "unix:" and a path for a Unix socket. A target without a scheme is then the
+// address as it stands, and dial resolves the name; "dns:///" in front of it
+// has it resolved before.
+func WithContextDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) DialOption {
+	return dialOption(func(c *dialConfig) { c.dialer = dial })
+}
+
+// ConnectParams says how often a connection is attempted.
+type ConnectParams struct {
+	// Backoff is the wait after a failure. Zero is gRPC's: 1 s, times 1.6, up
+	// to 120 s.
+	Backoff backoff.Config
+	// MinConnectTimeout is the least that an attempt is given. Zero is 20 s.
+	MinConnectTimeout time.Duration
+}
+
+// WithConnectParams sets how often a connection is attempted.
+func WithConnectParams(p ConnectParams) DialOption {
+	return dialOption(func(c *dialConfig) {
+		c.options = append(c.options, surface.WithBackoff(p.Backoff), surface.WithMinConnectTimeout(p.MinConnectTimeout))
+	})
+}
+
+// WithDefaultCallOptions makes opts apply to every call, before its own. Given
+// here, [MaxCallRecvMsgSize] sets how much the channel accepts.
+func WithDefaultCallOptions(opts ...CallOption) DialOption {
+	return dialOption(func(c *dialConfig) { c.calls = append(c.calls, opts...) })
+}
+
+// WithUnaryInterceptor puts one interceptor around all those of
+// [WithChainUnaryInterceptor].
+func WithUnaryInterceptor(f UnaryClientInterceptor) DialOption {
+	return dialOption(func(c *dialConfig) { c.unary = slices.Insert(c.unary, 0, f) })
+}
+
+// WithChainUnaryInterceptor adds interceptors, the outermost first.
+func WithChainUnaryInterceptor(chain ...UnaryClientInterceptor) DialOption {
+	return dialOption(func(c *dialConfig) { c.unary = append(c.unary, chain...) })
+}
+
+// WithStreamInterceptor puts one interceptor around all those of
+// [WithChainStreamInterceptor].
+func WithStreamInterceptor(f StreamClientInterceptor) DialOption {
+	return dialOption(func(c *dialConfig) { c.stream = slices.Insert(c.stream, 0, f) })
+}
+
+// WithChainStreamInterceptor adds interceptors, the outermost first.
+func WithChainStreamInterceptor(chain ...StreamClientInterceptor) DialOption {
+	return dialOption(func(c *dialConfig) { c.stream = append(c.stream, chain...) })
+}
+
+// A callConfig is what the options of a call say.
+type callConfig struct {
+	header, trailer *metadata.MD
+	peer            *peer.Peer
+	flags           uint32 // of send_initial_metadata
+	authority       string
+	maxSend         sizeLimit
+	maxRecv         sizeLimit
+	onFinish        []func(error)
+}
+
+// apply adds what opts say.
+func (c *callConfig) apply(opts []CallOption) {
+	for _, o := range opts {
+		o.applyCall(c)
+	}
+}
+
+// finish tells whoever asked that the call has ended with err.
+func (c *callConfig) finish(err error) {
+	for _, f := range c.onFinish {
+		f(err)
+	}
+}
+
+type callOption func(*callConfig)
+
+func (f callOption) applyCall(c *callConfig) { f(c) }
+
+// Header has the server's headers stored in md when a unary call has ended.
+func Header(md *metadata.MD) CallOption { return callOption(func(c *callConfig) { c.header = md }) }
+
+// Trailer has the server's trailers stored in md when a unary call has ended.
+func Trailer(md *metadata.MD) CallOption { return callOption(func(c *callConfig) { c.trailer = md }) }
+
+// Peer has the server that took a unary call stored in p when it has ended. p
+// stays as it is where the call did not get as far as that.
+func Peer(p *peer.Peer) CallOption { return callOption(func(c *callConfig) { c.peer = p }) }
+
+// WaitForReady says whether a call waits while the channel cannot connect. The
+// default is to fail with UNAVAILABLE and say why it cannot.
+func WaitForReady(wait bool) CallOption {
+	flags := transport.FlagWaitForReadyExplicitlySet
+	if wait {
+		flags |= transport.FlagWaitForReady
+	}
+	return callOption(func(c *callConfig) { c.flags = flags })
+}
+
+// CallAuthority replaces the :authority of the channel.
+func CallAuthority(authority string) CallOption {
+	return callOption(func(c *callConfig) { c.authority = authority })
+}
+
+// OnFinish has f called once, with the error that the call ended with. For a
+// stream that is on a goroutine of its own. A call that NewStream refused
+// does not begin, and so does not end.
+func OnFinish(f func(err error)) CallOption {
+	return callOption(func(c *callConfig) { c.onFinish = append(c.onFinish, f) })
+}
+
+// MaxCallSendMsgSize bounds the messages that a call sends, in bytes. There is
+// no bound without it.
+func MaxCallSendMsgSize(bytes int) CallOption {
+	limit := limitOf(bytes, "MaxCallSendMsgSize")
+	return callOption(func(c *callConfig) { c.maxSend = limit })
+}
+
+// recvLimit is an option that the channel has to know of too.
+type recvLimit struct{ sizeLimit }
+
+func (l recvLimit) applyCall(c *callConfig) { c.maxRecv = l.sizeLimit }
+
+// MaxCallRecvMsgSize bounds the messages that a call receives, in bytes. The
+// bound of the channel is 4 MiB, or what [WithDefaultCallOptions] says: a call
+// can lower it and not raise it.
+func MaxCallRecvMsgSize(bytes int) CallOption {
+	return recvLimit{limitOf(bytes, "MaxCallRecvMsgSize")}
+}

@@ -1,0 +1,117 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	status "github.com/strata-grpc/strata/layer1_transport/status"
+	stubs "github.com/strata-grpc/strata/layer5_stubs"
+	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+)
+
+// A Case is one case of the interoperability tests.
+type Case struct {
+	// Name is the value of --test_case.
+	Name string
+	// Run makes the case's calls over cc. It returns nil if the case passed,
+	// else an error that says which call broke which expectation.
+	Run func(ctx context.Context, cc stubs.ClientConnInterface) error
+}
+
+// All returns the cases in the order of the official document.
+func All() []Case {
+	return []Case{
+		{"empty_unary", onService(emptyUnary)},
+		{"large_unary", onService(largeUnary)},
+		{"client_streaming", onService(clientStreaming)},
+		{"server_streaming", onService(serverStreaming)},
+		{"ping_pong", onService(pingPong)},
+		{"empty_stream", onService(emptyStream)},
+		{"custom_metadata", onService(customMetadata)},
+		{"status_code_and_message", onService(statusCodeAndMessage)},
+		{"special_status_message", onService(specialStatusMessage)},
+		{"unimplemented_method", onService(unimplementedMethod)},
+		{"unimplemented_service", unimplementedService},
+		{"cancel_after_begin", onService(cancelAfterBegin)},
+		{"cancel_after_first_response", onService(cancelAfterFirstResponse)},
+		{"timeout_on_sleeping_server", onService(timeoutOnSleepingServer)},
+	}
+}
+
+// Find returns the case of that name.
+func Find(name string) (c Case, ok bool) {
+	for _, c := range All() {
+		if c.Name == name {
+			return c, true
+		}
+	}
+	return Case{}, false
+}
+
+// onService adapts a case that calls grpc.testing.TestService.
+func onService(run func(context.Context, pb.TestServiceClient) error) func(context.Context, stubs.ClientConnInterface) error {
+	return func(ctx context.Context, cc stubs.ClientConnInterface) error {
+		return run(ctx, pb.NewTestServiceClient(cc))
+	}
+}
+
+// The sizes that the document prescribes.
+const (
+	largeRequest  = 271828
+	largeResponse = 314159
+)
+
+// An exchange is the size of one message and of the answer asked for.
+type exchange struct{ request, response int }
+
+// exchanges are the messages of the streaming cases, in order.
+func exchanges() []exchange {
+	return []exchange{{27182, 31415}, {8, 9}, {1828, 2653}, {45904, 58979}}
+}
+
+// zeros returns a payload of n zero bytes.
+func zeros(n int) *pb.Payload {
+	return &pb.Payload{Type: pb.PayloadType_COMPRESSABLE, Body: make([]byte, n)}
+}
+
+// streamingRequest asks for one response of e.response bytes.
+func streamingRequest(e exchange) *pb.StreamingOutputCallRequest {
+	return &pb.StreamingOutputCallRequest{
+		ResponseType:       pb.PayloadType_COMPRESSABLE,
+		ResponseParameters: []*pb.ResponseParameters{{Size: int32(e.response)}},
+		Payload:            zeros(e.request),
+	}
+}
+
+// checkPayload says what is wrong with a payload that should be n zero bytes.
+func checkPayload(p *pb.Payload, n int) error {
+	if p.GetType() != pb.PayloadType_COMPRESSABLE {
+		return fmt.Errorf("the payload's type is %v, want %v", p.GetType(), pb.PayloadType_COMPRESSABLE)
+	}
+	if len(p.GetBody()) != n {
+		return fmt.Errorf("the payload has %d bytes, want %d", len(p.GetBody()), n)
+	}
+	for i, b := range p.GetBody() {
+		if b != 0 {
+			return fmt.Errorf("byte %d of the payload is %#x, want 0", i, b)
+		}
+	}
+	return nil
+}
+
+// checkCode says so when err is not a status of the given code.
+func checkCode(call string, err error, want status.Code) error {
+	if got := status.CodeOf(err); got != want {
+		return fmt.Errorf("%s ended with %v (%w), want %v", call, got, orNoError(err), want)
+	}
+	return nil
+}
+
+// orNoError makes a nil error printable.
+func orNoError(err error) error {
+	if err == nil {
+		return errors.New("no error")
+	}
+	return err
+}
