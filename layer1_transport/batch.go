@@ -121,7 +121,8 @@ type RecvTrailingMetadata struct {
 // A PeerSlot holds the peer of a call once it is known.
 type PeerSlot = atomic.Pointer[peer.Peer]
 
-// Flags of SendInitialMetadata and SendMessage, the values of grpc_types.h.
+// Flags of SendInitialMetadata and SendMessage, the values of grpc_types.h, and
+// one of our own.
 const (
 	// FlagBufferHint on a message: more follows, so there is no hurry.
 	FlagBufferHint uint32 = 0x1
@@ -134,6 +135,8 @@ const (
 	FlagWaitForReady uint32 = 0x20
 	// FlagWaitForReadyExplicitlySet: the application chose, so service config does not.
 	FlagWaitForReadyExplicitlySet uint32 = 0x80
+	// FlagOnlyMessage on a receive of a message: see RecvMessage.Only.
+	FlagOnlyMessage uint32 = 0x1000
 	// FlagCorked on initial metadata: do not flush before the first message.
 	FlagCorked uint32 = 0x100
 )

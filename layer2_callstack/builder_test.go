@@ -225,7 +225,7 @@ func TestFailedBuildDestroysWhatItMade(t *testing.T) {
 }
 
 // TestLifeOfAStack shows the order in which elements begin and end, and that
-// an error does not keep the elements below from being initialised.
+// an error does not keep the elements above from being initialised.
 func TestLifeOfAStack(t *testing.T) {
 	var log []string
 	b := callstack.NewBuilder("TEST")
@@ -239,7 +239,7 @@ func TestLifeOfAStack(t *testing.T) {
 	}
 	c := s.NewCall()
 	c.Args.Path = "/a/b"
-	if err := c.Init(); err == nil || err.Error() != "bad1" {
+	if err := c.Init(); err == nil || err.Error() != "bad2" {
 		t.Errorf("Init failed with %v, want the first error", err)
 	}
 	c.Reset()
@@ -247,7 +247,7 @@ func TestLifeOfAStack(t *testing.T) {
 		t.Errorf("Reset left %+v", c.Args)
 	}
 	s.Destroy()
-	want := "init a init bad1 init bad2 init z reset a reset bad1 reset bad2 reset z destroy a destroy bad1 destroy bad2 destroy z"
+	want := "init z init bad2 init bad1 init a reset a reset bad1 reset bad2 reset z destroy a destroy bad1 destroy bad2 destroy z"
 	if got := strings.Join(log, " "); got != want {
 		t.Errorf("the filters saw\n%s, want\n%s", got, want)
 	}

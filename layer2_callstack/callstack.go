@@ -56,8 +56,8 @@ type ChannelElem interface {
 // apart from what it remembers of another. Callbacks on the way up never run
 // at the same time for one call.
 type CallElem interface {
-	// Init begins a call. It does not chain: the stack calls each element
-	// from the top. An error does not stop the others; the first one cancels
+	// Init begins a call. It does not chain: the stack calls each element,
+	// from the bottom. An error does not stop the others; the first one cancels
 	// the call after all are initialised.
 	Init(args *CallArgs) error
 

@@ -73,9 +73,9 @@ func TestProbe(t *testing.T) {
 	// the batch that came down; nothing is known of the transport here.
 	wantLines(t, rec, 0, `
 1<0 call=0 callstack stack.build TEST authority message_size connected
-2<0 call=7 filter:authority element.init 
+2<0 call=7 filter:connected element.init 
 3<0 call=7 filter:message_size element.init 
-4<0 call=7 filter:connected element.init 
+4<0 call=7 filter:authority element.init 
 5<99 call=7 filter:authority op.down send_initial_metadata recv_initial_metadata down
 6<5 call=7 filter:message_size op.down send_initial_metadata recv_initial_metadata down
 7<6 call=7 filter:connected op.down send_initial_metadata recv_initial_metadata down

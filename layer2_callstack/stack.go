@@ -2,6 +2,7 @@ package callstack
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -22,7 +23,8 @@ func (s *ChannelStack) String() string { return s.args.Name + " " + strings.Join
 // StartTransportOp gives op to the top of the stack.
 func (s *ChannelStack) StartTransportOp(op *transport.Op) { s.elems[0].StartTransportOp(op) }
 
-// Destroy ends every element. No call of the stack may be left.
+// Destroy ends every element. No operation of a call may be in flight; handles
+// of calls that have ended may be left, and batches that they start then fail.
 func (s *ChannelStack) Destroy() {
 	for _, e := range s.elems {
 		e.Destroy()
@@ -54,11 +56,13 @@ type CallStack struct {
 	Args CallArgs
 }
 
-// Init begins a call with what is in Args. All elements are initialised, even
-// after an error; the first error is returned and the caller then cancels.
+// Init begins a call with what is in Args, from the bottom: an element may
+// start something, a timer for instance, that sends a batch down at once. All
+// elements are initialised, even after an error; the first error is returned
+// and the caller then cancels.
 func (c *CallStack) Init() error {
 	var first error
-	for _, e := range c.elems {
+	for _, e := range slices.Backward(c.elems) {
 		if err := e.Init(&c.Args); err != nil && first == nil {
 			first = err
 		}

@@ -37,7 +37,7 @@ func TestAllocsStream(t *testing.T) {
 	send, recv := make([]Op, 1), []Op{st.opMessage()}
 	var sendTag, recvTag any = "send", "recv"
 	exchange := func() {
-		send[0] = opSendOne("x")
+		send[0] = opSend("x")
 		if e := req.Call.StartBatch(send, sendTag); e != CallOK {
 			t.Fatal(e)
 		}
@@ -60,9 +60,6 @@ func TestAllocsStream(t *testing.T) {
 	c.Release()
 	req.Call.Release()
 }
-
-// opSendOne is opSend with a message that comes from the pool.
-func opSendOne(text string) Op { return opSend(text) }
 
 // TestAllocsWithoutTrace: events cost nothing without a sink.
 func TestAllocsWithoutTrace(t *testing.T) {

@@ -203,6 +203,7 @@ func (b *batch) fill(ops []Op) {
 			steps++
 			b.message = o.RecvMessage
 			op.Ops |= transport.OpRecvMessage
+			op.RecvMessage.Only = o.Flags&transport.FlagOnlyMessage != 0
 			op.RecvMessage.Ready = (*batchMessage)(b)
 		case RecvStatusOnClient:
 			steps++

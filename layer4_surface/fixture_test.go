@@ -1,7 +1,6 @@
 package surface
 
 import (
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -25,10 +24,9 @@ type fixture struct {
 	cq, scq   *cq.Queue
 	clientEnd transport.Transport
 	serverEnd transport.Transport
-	tags      int
 }
 
-// newServer returns a server with a Next queue, not started.
+// newFixtureServer returns a server with a Next queue, not started.
 func newFixtureServer(t testing.TB, opts ...ServerOption) (*Server, *cq.Queue) {
 	t.Helper()
 	q := cq.New(cq.Next, cq.Config{Name: "server", Debug: true})
@@ -39,7 +37,7 @@ func newFixtureServer(t testing.TB, opts ...ServerOption) (*Server, *cq.Queue) {
 	return s, q
 }
 
-// connect joins a channel to the server of f and shuts both down at the end.
+// connectFixture joins a channel to the server of f and shuts both down at the end.
 func connectFixture(t testing.TB, s *Server, scq *cq.Queue, opts ...ChannelOption) *fixture {
 	t.Helper()
 	f := &fixture{t: t, server: s, scq: scq, cq: cq.New(cq.Next, cq.Config{Name: "client", Debug: true})}
@@ -196,11 +194,6 @@ func (s *clientState) wantStatus(t testing.TB, code status.Code, message string)
 type functorFunc func(ok bool)
 
 func (f functorFunc) Run(ok bool) { f(ok) }
-
-func (f *fixture) nextTag() string {
-	f.tags++
-	return fmt.Sprint("tag", f.tags)
-}
 
 // quietLogger drops what is logged.
 func quietLogger() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -37,7 +37,8 @@ type RequestedCall struct {
 	// Tag is posted when a call has come.
 	Tag cq.Tag
 
-	// WantPayload says that the slot is for a method with PayloadReadInitial.
+	// WantPayload says that the slot is for a method whose calls
+	// are published with their first message.
 	// It is checked when the slot is posted, so that no payload comes to a
 	// program which does not expect and release it.
 	WantPayload bool
@@ -70,10 +71,15 @@ const (
 	// PayloadNone: a call is published with its headers.
 	PayloadNone PayloadHandling = iota
 	// PayloadReadInitial: a call is published with its first message, gRPC
-	// core's READ_INITIAL_BYTE_BUFFER. It is for methods whose client sends
-	// exactly one.
+	// core's READ_INITIAL_BYTE_BUFFER.
 	PayloadReadInitial
+	// PayloadReadOnly: the same for methods whose client sends exactly one; a
+	// second message ends the call with UNIMPLEMENTED.
+	PayloadReadOnly
 )
+
+// waits reports whether a call is published with its first message.
+func (p PayloadHandling) waits() bool { return p != PayloadNone }
 
 // A RegisteredMethod is a method that the server matches by its name.
 type RegisteredMethod struct{ m *matcher }

@@ -100,6 +100,7 @@ var opFlags = [opTypes]uint32{
 	SendInitialMetadata: transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet |
 		transport.FlagCorked | transport.FlagWriteThrough,
 	SendMessage: transport.FlagBufferHint | transport.FlagNoCompress | transport.FlagWriteThrough,
+	RecvMessage: transport.FlagOnlyMessage,
 }
 
 // opNamesOf lists the types of ops, for traces.

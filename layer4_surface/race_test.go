@@ -1,8 +1,10 @@
 package surface
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -98,14 +101,28 @@ func (a *echoAnswered) Run(bool) {
 // them, over a connection that is closed at the end. Every body is checked
 // against its caller; every block has to come back.
 func TestCancelRace(t *testing.T) {
-	counter := &countingFilter{}
-	e := newEchoServer(t, WithFilter(stacks.Extra{Filter: counter, After: []string{"server"}, Before: []string{"message_size"}}))
-	clientEnd, serverEnd := inproc.Pair(inproc.Config{})
-	if err := e.server.ServeTransport(serverEnd); err != nil {
-		t.Fatal(err)
-	}
-	clientCounter := &countingFilter{}
-	ch, err := NewDirectChannel(clientEnd, WithFilter(stacks.Extra{Filter: clientCounter, After: []string{"authority"}, Before: []string{"message_size"}}))
+	t.Run("inproc", func(t *testing.T) {
+		testCancelRace(t, func(s *Server, opts ...ChannelOption) (*Channel, error) {
+			clientEnd, serverEnd := inproc.Pair(inproc.Config{})
+			if err := s.ServeTransport(serverEnd); err != nil {
+				return nil, err
+			}
+			return NewDirectChannel(clientEnd, opts...)
+		})
+	})
+	t.Run("http2", func(t *testing.T) {
+		testCancelRace(t, func(s *Server, opts ...ChannelOption) (*Channel, error) {
+			lis := memconn.Listen()
+			go s.Serve(lis)
+			return newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) }, opts...), nil
+		})
+	})
+}
+
+func testCancelRace(t *testing.T, connect func(*Server, ...ChannelOption) (*Channel, error)) {
+	counter, clientCounter := &countingFilter{}, &countingFilter{}
+	e := newEchoServer(t, WithLogger(quietLogger()), WithFilter(stacks.Extra{Filter: counter, After: []string{"server"}, Before: []string{"message_size"}}))
+	ch, err := connect(e.server, WithFilter(stacks.Extra{Filter: clientCounter, After: []string{"authority"}, Before: []string{"message_size"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +201,7 @@ func raceCall(t *testing.T, ch *Channel, body string) status.Code {
 	}
 	other.Wait()
 	if got := text(st.message); st.status.Code == status.OK && got != body {
-		t.Errorf("received %q, want %q", got, body)
+		t.Errorf("received %q, want %q (kind %d)", got, body, kind)
 	}
 	return st.status.Code
 }

@@ -36,7 +36,7 @@ type Server struct {
 	// gone. It grows under mu and only before stopped.
 	jobs sync.WaitGroup
 
-	mu sync.Mutex // rank 1; matcher.mu is a leaf below it
+	mu sync.Mutex // a leaf
 	// Guarded by mu.
 	listeners map[*listener]struct{}
 	conns     map[*serverConn]struct{}
@@ -226,7 +226,7 @@ func (s *Server) request(m *matcher, req *RequestedCall, boundTo, notify *cq.Que
 		return CallErrorNotServerCompletionQueue
 	case m.alloc != nil:
 		return CallErrorFailed // its slots are not posted
-	case req.WantPayload != (m.payload == PayloadReadInitial):
+	case req.WantPayload != m.payload.waits():
 		return CallErrorPayloadTypeMismatch
 	case !notify.BeginOp(tag):
 		return CallErrorCompletionQueueShutdown

@@ -121,11 +121,12 @@ func (d *serverHeaders) Run(err error) {
 	}
 	m := s.server.lookup(md.Authority, md.Path)
 	s.pending.m = m
-	if m.payload != PayloadReadInitial {
+	if !m.payload.waits() {
 		m.submit(s)
 		return
 	}
 	s.read.Ops = transport.OpRecvMessage
+	s.read.RecvMessage.Only = m.payload == PayloadReadOnly
 	s.read.RecvMessage.Ready = (*serverPayload)(s)
 	c.Ref()
 	s.Next.StartBatch(&s.read)

@@ -47,18 +47,19 @@ func (s *CallStatus) AsError(trailers *metadata.List) error {
 
 // deriveStatus fills s from what the end of the call brought: the one place
 // where trailers and errors become a status. The first status to reach the
-// transport wins there, so at most one of the two is meaningful here.
+// transport wins there.
 //
-// A status in md counts before err: the peer, or a filter that looked at the
-// response, has decided. Without either the stream ended properly and the
-// server forgot its grpc-status, which is UNKNOWN.
+// An error counts before a status in md: it is the fault that a filter found
+// in a response whose trailers may say OK, as gRPC core's batch error does.
+// Without either the stream ended properly and the server forgot its
+// grpc-status, which is UNKNOWN.
 func deriveStatus(s *CallStatus, md *metadata.List, err error) {
 	switch {
-	case md.HasStatus:
-		s.Code, s.Message, s.Err = status.Code(md.Status), md.Message, nil
 	case err != nil:
 		st := status.Convert(err)
 		s.Code, s.Message, s.Err = st.Code(), st.Message(), err
+	case md.HasStatus:
+		s.Code, s.Message, s.Err = status.Code(md.Status), md.Message, nil
 	default:
 		*s = CallStatus{Code: status.Unknown, Message: "the server ended the call without a grpc-status"}
 	}

@@ -27,7 +27,7 @@ func TestDeriveStatus(t *testing.T) {
 	}{
 		{"the peer's status", withStatus(5, "not here"), nil, status.NotFound, "not here", nil},
 		{"OK", withStatus(0, ""), nil, status.OK, "", nil},
-		{"a status counts before an error", withStatus(7, "no"), lost, status.PermissionDenied, "no", nil},
+		{"an error counts before a status", withStatus(0, ""), lost, status.Unavailable, "http2: connection closed by peer (peer 10.0.0.1:443)", lost},
 		{"an error of a transport", new(metadata.List), lost, status.Unavailable, "http2: connection closed by peer (peer 10.0.0.1:443)", lost},
 		{"a local cancellation", new(metadata.List), newLocalError(status.Canceled, "xyz"), status.Canceled, "xyz", context.Canceled},
 		{"a local deadline", new(metadata.List), newLocalError(status.DeadlineExceeded, "late"), status.DeadlineExceeded, "late", context.DeadlineExceeded},

@@ -41,9 +41,9 @@ func unmarshal(side string, buf *transport.Buffer, m any) error {
 // notProto words the mistake of a message that no codec knows.
 func notProto(side, what string, m any) error {
 	if m == nil {
-		return status.Newf(status.Internal, "stubs: %s: cannot %s nil: it is not a proto.Message", side, what)
+		return status.Errorf(status.Internal, "stubs: %s: cannot %s nil: it is not a proto.Message", side, what)
 	}
-	return status.Newf(status.Internal, "stubs: %s: cannot %s %T: it is not a proto.Message", side, what, m)
+	return status.Errorf(status.Internal, "stubs: %s: cannot %s %T: it is not a proto.Message", side, what, m)
 }
 
 // A sizeLimit bounds messages by an option. Its zero value is no bound.
@@ -58,7 +58,7 @@ func (l sizeLimit) check(side, verb string, size int) error {
 	if l.option == "" || size <= l.bytes {
 		return nil
 	}
-	return status.Newf(status.ResourceExhausted, "stubs: %s: cannot %s a message of %d bytes, the limit is %d (%s option %s)",
+	return status.Errorf(status.ResourceExhausted, "stubs: %s: cannot %s a message of %d bytes, the limit is %d (%s option %s)",
 		side, verb, size, l.bytes, side, l.option)
 }
 

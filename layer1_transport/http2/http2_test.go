@@ -72,4 +72,7 @@ var options transporttest.Options
 
 func TestContractOverTCP(t *testing.T)     { transporttest.Run(t, overTCP) }
 func TestContractOverMemconn(t *testing.T) { transporttest.RunInBubbles(t, overMemconn) }
-func TestContractOverOneByte(t *testing.T) { transporttest.RunInBubbles(t, overOneByte) }
+
+func TestContractOverOneByte(t *testing.T) {
+	transporttest.RunInBubbles(t, overOneByte, transporttest.Bulk, transporttest.FlowControl)
+}

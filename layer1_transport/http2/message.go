@@ -284,13 +284,6 @@ func (s *session) creditConn(n int) {
 	s.appendWindowUpdate(0, s.flow.recv.release(n))
 }
 
-// discard drops what a stream that has ended was not asked for.
-func (s *session) discard(st *stream) {
-	s.forgetUnread(st)
-	st.recv.in.reset()
-	s.markDirty(st)
-}
-
 // forgetUnread stops counting the bytes that a stream leaves unread.
 func (s *session) forgetUnread(st *stream) {
 	s.flow.unread -= st.recv.in.unread()

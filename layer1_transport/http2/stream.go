@@ -216,13 +216,10 @@ func (s *session) cancel(st *stream, err error) {
 	if st.err != nil {
 		return
 	}
-	if st.state == stateClosed {
-		// The status is here already and counts. Nobody wants what was not
-		// read, which it waits for.
-		s.discard(st)
-		return
+	if st.state == stateClosed && !st.recv.in.ready && st.recv.in.unread() == 0 {
+		return // the end is here, and nothing stands before it
 	}
-	if st.state != stateIdle {
+	if st.state != stateIdle && st.state != stateClosed {
 		s.tellCancelled(st, err)
 	}
 	s.fail(st, err)

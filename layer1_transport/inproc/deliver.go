@@ -93,10 +93,23 @@ func (s *stream) idle() bool {
 // pick takes the next callback of s: headers before messages, and
 // recv_trailing_metadata after everything else. Caller holds link.mu.
 func (s *stream) pick(n *next) bool {
+	s.checkSingle()
 	return s.rim != nil && s.pickHeaders(n) ||
 		s.rm != nil && s.pickMessage(n) ||
 		s.numSends > 0 && s.pickSend(n) ||
 		s.rtm != nil && s.pickTrailers(n)
+}
+
+// checkSingle refuses a message after the only one that the call may have.
+// Caller holds link.mu.
+func (s *stream) checkSingle() {
+	l, r := s.link, s.end.role
+	if s.single && l.fail[r] == nil && !l.sent[r.other()].empty() {
+		l.cancel(r, &transport.Error{
+			Code: status.Unimplemented, Layer: name, Peer: name,
+			Reason: "the peer sent more than one message where the method has one",
+		}, 0)
+	}
 }
 
 // pickHeaders ends recv_initial_metadata. Headers that came before the peer
@@ -147,6 +160,7 @@ func (s *stream) pickMessage(n *next) bool {
 	case !in.empty():
 		m := in.pop()
 		recv.Message = m.buf
+		s.single = recv.Only
 		*n = next{done: recv.Ready, op: opMessage, cause: m.cause, size: m.buf.Len()}
 	case in.ended || l.over:
 		*n = next{done: recv.Ready}

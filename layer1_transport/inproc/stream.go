@@ -24,6 +24,7 @@ type stream struct {
 	sends        [3]pendingSend           // batches with sends, oldest first
 	numSends     int
 	gotHeaders   bool // recv_initial_metadata was answered
+	single       bool // the only message that may come was received
 	held         bool // the transport has a reference of owner
 	delivering   bool // somebody has the delivery token
 }

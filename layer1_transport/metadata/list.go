@@ -2,6 +2,9 @@ package metadata
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,6 +27,11 @@ type List struct {
 	HasStatus bool
 	Message   string
 
+	// ContentLength is how many bytes of DATA the peer announced, if
+	// HasContentLength. It is received only. RFC 9113 §8.1.1.
+	ContentLength    int64
+	HasContentLength bool
+
 	pairs []Pair
 }
 
@@ -45,10 +53,18 @@ type Pair struct {
 	Key, Value string
 }
 
+// maxKept bounds the pairs whose memory a list keeps from one call to the
+// next, 32 bytes each: one call with a thousand must not cost every later one.
+const maxKept = 64
+
 // Reset empties the list and keeps its memory.
 func (l *List) Reset() {
-	clear(l.pairs)
-	*l = List{pairs: l.pairs[:0]}
+	pairs := l.pairs
+	if cap(pairs) > maxKept {
+		pairs = nil
+	}
+	clear(pairs)
+	*l = List{pairs: pairs[:0]}
 }
 
 // Len returns the number of pairs, slots not counted.
@@ -72,14 +88,7 @@ func (l *List) Get(key string) (value string, ok bool) {
 
 // Delete removes every pair with that key.
 func (l *List) Delete(key string) {
-	kept := l.pairs[:0]
-	for _, p := range l.pairs {
-		if p.Key != key {
-			kept = append(kept, p)
-		}
-	}
-	clear(l.pairs[len(kept):])
-	l.pairs = kept
+	l.pairs = slices.DeleteFunc(l.pairs, func(p Pair) bool { return p.Key == key })
 }
 
 // SetStatus fills the slots of grpc-status and grpc-message.
@@ -87,12 +96,22 @@ func (l *List) SetStatus(code uint32, message string) {
 	l.Status, l.HasStatus, l.Message = code, true, message
 }
 
-// AppendMD adds the pairs of md, with keys in lower case.
+// AppendMD adds the pairs of md, with keys in lower case and in the order of
+// the keys, so that the same call looks the same every time.
 func (l *List) AppendMD(md MD) {
-	for k, values := range md {
-		k = strings.ToLower(k)
-		for _, v := range values {
-			l.Append(k, v)
+	if len(md) == 0 {
+		return
+	}
+	var room [16]string // so that usual metadata needs no memory for its keys
+	keys := room[:0]
+	for k := range md {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		lower := strings.ToLower(k)
+		for _, v := range md[k] {
+			l.Append(lower, v)
 		}
 	}
 }
@@ -103,8 +122,14 @@ func (l *List) MD() MD {
 		return nil
 	}
 	md := make(MD, len(l.pairs))
-	for _, p := range l.pairs {
-		md[p.Key] = append(md[p.Key], p.Value)
+	values := make([]string, len(l.pairs)) // one allocation for all keys with one value
+	for i, p := range l.pairs {
+		if old, ok := md[p.Key]; ok {
+			md[p.Key] = append(old, p.Value)
+			continue
+		}
+		values[i] = p.Value
+		md[p.Key] = values[i : i+1 : i+1]
 	}
 	return md
 }
@@ -117,8 +142,13 @@ func (l *List) CopyFrom(other *List) {
 	l.pairs = pairs
 }
 
-// String lists keys and the number of pairs, without values.
-func (l *List) String() string {
+// The methods below print a list without the values of the application and
+// without the status message, since either may hold secrets. They are on the
+// value, because a list that is printed as part of something else would be
+// shown in full otherwise.
+
+// String lists the path and the keys.
+func (l List) String() string {
 	keys := make([]string, len(l.pairs))
 	for i, p := range l.pairs {
 		keys[i] = p.Key
@@ -126,5 +156,20 @@ func (l *List) String() string {
 	return fmt.Sprintf("List[path=%s %s]", l.Path, strings.Join(keys, " "))
 }
 
-// GoString is String, so that %#v shows no values either.
-func (l *List) GoString() string { return l.String() }
+// Format writes String for every verb.
+func (l List) Format(w fmt.State, _ rune) { writeString(w, l.String()) }
+
+// LogValue is String, for package slog.
+func (l List) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
+// String returns the key.
+func (p Pair) String() string { return "Pair[" + p.Key + "]" }
+
+// Format writes String for every verb.
+func (p Pair) Format(w fmt.State, _ rune) { writeString(w, p.String()) }
+
+// LogValue is String, for package slog.
+func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// writeString writes s. Package fmt collects in memory and never fails.
+func writeString(w fmt.State, s string) { _, _ = io.WriteString(w, s) }

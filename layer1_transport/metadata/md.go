@@ -1,14 +1,8 @@
-// Package metadata holds the key-value pairs that travel with a call: headers
-// before the first message and trailers after the last.
-//
-// There are two forms. [MD] is the map that applications see. [List] is the
-// ordered list in which metadata travels through the layers; an MD is built
-// from it only when somebody asks.
 package metadata
 
 import (
-	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 )
@@ -47,7 +41,8 @@ func Join(mds ...MD) MD {
 	out := MD{}
 	for _, md := range mds {
 		for k, v := range md {
-			out[strings.ToLower(k)] = append(out[strings.ToLower(k)], v...)
+			k = strings.ToLower(k)
+			out[k] = append(out[k], v...)
 		}
 	}
 	return out
@@ -62,10 +57,11 @@ func (md MD) Copy() MD { return Join(md) }
 // Get returns the values of key, in any case of letters.
 func (md MD) Get(key string) []string { return md[strings.ToLower(key)] }
 
-// Set replaces the values of key. Without values it does nothing.
+// Set replaces the values of key by a copy of values. Without values it does
+// nothing.
 func (md MD) Set(key string, values ...string) {
 	if len(values) > 0 {
-		md[strings.ToLower(key)] = values
+		md[strings.ToLower(key)] = slices.Clone(values)
 	}
 }
 
@@ -91,64 +87,8 @@ func (md MD) String() string {
 	return "MD[" + strings.Join(keys, " ") + "]"
 }
 
-// GoString is String, so that %#v shows no values either.
-func (md MD) GoString() string { return md.String() }
+// Format writes String for every verb, so that none shows values.
+func (md MD) Format(w fmt.State, _ rune) { writeString(w, md.String()) }
 
-type (
-	outgoingKey struct{}
-	incomingKey struct{}
-)
-
-// NewOutgoingContext returns a context whose calls send md. It replaces what
-// ctx had; md must not be modified afterwards.
-func NewOutgoingContext(ctx context.Context, md MD) context.Context {
-	return context.WithValue(ctx, outgoingKey{}, md)
-}
-
-// AppendToOutgoingContext returns a context whose calls also send the pairs
-// kv, alternating keys and values. It panics if a key has no value.
-func AppendToOutgoingContext(ctx context.Context, kv ...string) context.Context {
-	old, _ := ctx.Value(outgoingKey{}).(MD)
-	return NewOutgoingContext(ctx, Join(old, Pairs(kv...)))
-}
-
-// FromOutgoingContext returns a copy of what calls with ctx send.
-func FromOutgoingContext(ctx context.Context) (MD, bool) {
-	md, ok := ctx.Value(outgoingKey{}).(MD)
-	if !ok {
-		return nil, false
-	}
-	return md.Copy(), true
-}
-
-// Outgoing returns what calls with ctx send, without copying. The result is
-// read-only. It is for the layers above; applications use FromOutgoingContext.
-func Outgoing(ctx context.Context) MD {
-	md, _ := ctx.Value(outgoingKey{}).(MD)
-	return md
-}
-
-// NewIncomingContext returns a context that carries md as received.
-func NewIncomingContext(ctx context.Context, md MD) context.Context {
-	return context.WithValue(ctx, incomingKey{}, md)
-}
-
-// FromIncomingContext returns a copy of the metadata that a handler received.
-func FromIncomingContext(ctx context.Context) (MD, bool) {
-	md, ok := ctx.Value(incomingKey{}).(MD)
-	if !ok {
-		return nil, false
-	}
-	return md.Copy(), true
-}
-
-// ValueFromIncomingContext returns a copy of the values of one key.
-func ValueFromIncomingContext(ctx context.Context, key string) []string {
-	md, _ := ctx.Value(incomingKey{}).(MD)
-	return slices.Clone(md.Get(key))
-}
-
-// IncomingKey is the key under which a context of the library answers Value
-// with the MD that was received. It is for implementations of context.Context;
-// use FromIncomingContext.
-func IncomingKey() any { return incomingKey{} }
+// LogValue is String, for package slog.
+func (md MD) LogValue() slog.Value { return slog.StringValue(md.String()) }

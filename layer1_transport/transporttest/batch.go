@@ -86,6 +86,12 @@ func (b *Batch) RecvMessage(limit int) *Batch {
 	return b.recv(transport.OpRecvMessage, &b.message)
 }
 
+// RecvOnlyMessage adds recv_message for a call that has one message.
+func (b *Batch) RecvOnlyMessage() *Batch {
+	b.op.RecvMessage = transport.RecvMessage{Only: true, Ready: &b.message}
+	return b.recv(transport.OpRecvMessage, &b.message)
+}
+
 // RecvTrailers adds recv_trailing_metadata.
 func (b *Batch) RecvTrailers() *Batch {
 	b.op.RecvTrailingMetadata = transport.RecvTrailingMetadata{MD: &b.trailers, Ready: &b.trailing}

@@ -39,6 +39,9 @@ const (
 	Graceful
 	// Pings: the ping operation.
 	Pings
+	// Bulk: megabytes in a moment, which a connection that reads and writes
+	// single bytes has not under the race detector.
+	Bulk
 )
 
 // Run exercises the contract of package transport on the pairs that pair

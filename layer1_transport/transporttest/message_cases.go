@@ -11,9 +11,12 @@ import (
 var messageCases = []testCase{
 	{name: "a message may be empty", test: testEmptyMessage},
 	{name: "messages of all sizes arrive whole", test: testMessageSizes},
+	{name: "messages of many windows arrive whole", needs: []Capability{Bulk}, test: testLargeMessages},
 	{name: "a message above the limit of recv_message is refused by the client", test: testLimitOfClient},
 	{name: "a message above the limit of recv_message is refused by the server", test: testLimitOfServer},
 	{name: "a message as long as the limit is received", test: testLimitReached},
+	{name: "a second message where one may come fails the client with UNIMPLEMENTED", test: testOnlyOfClient},
+	{name: "a second message where one may come is refused by the server with UNIMPLEMENTED", test: testOnlyOfServer},
 	{name: "a receiver that does not read stops its sender", needs: []Capability{FlowControl}, test: testBackPressure},
 	{name: "a half-closed client still receives", test: testHalfClose},
 	{name: "a server may send before the client has half-closed", test: testFullDuplex},
@@ -43,9 +46,15 @@ func testEmptyMessage(e *env) {
 }
 
 // testMessageSizes goes around the sizes at which something changes: of a
-// frame, of a window, and many windows.
+// frame and of a window.
 func testMessageSizes(e *env) {
-	for i, size := range []int{1, 16384 - 5, 16384, 16385, 65535 - 5, 65535, 65536, 1 << 20, 5<<20 + 7} {
+	for i, size := range []int{1, 16384 - 5, 16384, 16385, 65535 - 5, 65535, 65536} {
+		e.unary(noise(uint64(2*i), size), noise(uint64(2*i+1), size))
+	}
+}
+
+func testLargeMessages(e *env) {
+	for i, size := range []int{1 << 20, 5<<20 + 7} {
 		e.unary(noise(uint64(2*i), size), noise(uint64(2*i+1), size))
 	}
 }
@@ -66,6 +75,32 @@ func testLimitOfClient(e *env) {
 	e.failed("recv_trailing_metadata", err, status.ResourceExhausted)
 	if _, err := end.WaitTrailers(); err == nil {
 		e.Error("recv_trailing_metadata of the server: no error, want that the client has reset the stream")
+	}
+}
+
+func testOnlyOfClient(e *env) {
+	c, s := e.call()
+	s.Batch().RecvHeaders().RecvTrailers().Start()
+	b := c.Batch().RecvHeaders().RecvOnlyMessage().RecvTrailers().Start()
+	e.sent(s.Batch().SendHeaders(ResponseHeaders()).Start())
+	e.sent(s.Batch().SendMessage([]byte("one")).Start())
+	e.gotMessage(b, []byte("one"))
+	s.Batch().SendMessage([]byte("two")).Start()
+	_, err := b.WaitTrailers()
+	e.failed("recv_trailing_metadata", err, status.Unimplemented)
+}
+
+func testOnlyOfServer(e *env) {
+	c, s := e.call()
+	end := s.Batch().RecvHeaders().RecvOnlyMessage().RecvTrailers().Start()
+	b := c.Batch().RecvHeaders().RecvTrailers().Start()
+	e.sent(c.Batch().SendMessage([]byte("one")).Start())
+	e.gotMessage(end, []byte("one"))
+	c.Batch().SendMessage([]byte("two")).Start()
+	_, err := end.WaitTrailers()
+	e.failed("recv_trailing_metadata of the server", err, status.Unimplemented)
+	if got := StatusOf(b.WaitTrailers()); got.Code() != status.Unimplemented {
+		e.Errorf("the client got %v, want UNIMPLEMENTED", got)
 	}
 }
 

@@ -2,8 +2,7 @@ package headerblock
 
 import (
 	"fmt"
-	"math"
-	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
@@ -16,8 +15,8 @@ import (
 // An assembler takes the fields of one block as HPACK yields them, checks them
 // against RFC 9113 §8.2 and §8.3, decodes gRPC's own codings, and fills a list.
 //
-// After the first error it takes the remaining fields without looking, since
-// HPACK must see the whole block to stay in step with the peer.
+// After the first error it takes no more fields. The rest of the block passes
+// HPACK all the same, to stay in step with the peer.
 type assembler struct {
 	list   *metadata.List
 	kind   Kind
@@ -30,10 +29,25 @@ type assembler struct {
 type summary struct {
 	size, fields int
 	regular      bool // a field that is no pseudo-header field was seen
+	seen         seen
+	badStatus    bool // grpc-status is no number, or is two
 	timeout      time.Duration
-	hasTimeout   bool
 	host         string
 }
+
+// seen is a set of fields that may stand in a block once only.
+type seen uint16
+
+const (
+	seenMethod seen = 1 << iota
+	seenScheme
+	seenPath
+	seenAuthority
+	seenHTTPStatus
+	seenContentType
+	seenHost
+	seenTimeout
+)
 
 // fail keeps the first error.
 func (a *assembler) fail(e *BlockError) {
@@ -47,16 +61,18 @@ func (a *assembler) malformed(format string, args ...any) {
 	a.fail(&BlockError{Code: status.HTTP2ProtocolError, Reason: fmt.Sprintf(format, args...)})
 }
 
+// badField is for values that HTTP/2 allows and gRPC does not.
+func (a *assembler) badField(format string, args ...any) {
+	a.fail(&BlockError{Code: status.HTTP2ProtocolError, Field: true, Reason: fmt.Sprintf(format, args...)})
+}
+
 // field takes one field. It is the emit function of the HPACK decoder.
 func (a *assembler) field(f hpack.HeaderField) {
-	a.fields++
-	a.size += len(f.Name) + len(f.Value) + 32
 	if a.err != nil {
 		return
 	}
-	if a.size > a.limits.ListSize || a.fields > a.limits.Fields {
-		a.fail(&BlockError{Code: status.HTTP2EnhanceYourCalm, TooLarge: true, Reason: fmt.Sprintf(
-			"the header list passes the limit of %d bytes or %d fields", a.limits.ListSize, a.limits.Fields)})
+	a.size += len(f.Name) + len(f.Value) + 32
+	if !a.count(1) {
 		return
 	}
 	if !coding.ValidValue(f.Value) {
@@ -75,42 +91,75 @@ func (a *assembler) field(f hpack.HeaderField) {
 	a.known(f.Name, f.Value)
 }
 
+// count adds n fields and reports whether the limits hold.
+func (a *assembler) count(n int) bool {
+	a.fields += n
+	if a.size <= a.limits.ListSize && a.fields <= a.limits.Fields {
+		return true
+	}
+	a.fail(&BlockError{Code: status.HTTP2EnhanceYourCalm, TooLarge: true, Reason: fmt.Sprintf(
+		"the header list passes the limit of %d bytes or %d fields", a.limits.ListSize, a.limits.Fields)})
+	return false
+}
+
+// first notes that a field was seen and reports whether it was not before.
+func (a *assembler) first(s seen) bool {
+	before := a.seen
+	a.seen |= s
+	return before&s == 0
+}
+
 // pseudo takes a pseudo-header field. RFC 9113 §8.3.
 func (a *assembler) pseudo(name, value string) {
 	var slot *string
-	switch name {
+	var bit seen
+	switch l := a.list; name {
 	case ":method":
-		slot = &a.list.Method
+		slot, bit = &l.Method, seenMethod
 	case ":scheme":
-		slot = &a.list.Scheme
+		slot, bit = &l.Scheme, seenScheme
 	case ":path":
-		slot = &a.list.Path
+		slot, bit = &l.Path, seenPath
 	case ":authority":
-		slot = &a.list.Authority
+		slot, bit = &l.Authority, seenAuthority
 	case ":status":
-		slot = &a.list.HTTPStatus
+		slot, bit = &l.HTTPStatus, seenHTTPStatus
 	}
-	wanted := a.kind == Request && name != ":status" || a.kind == Response && name == ":status"
+	ofRequest := bit != seenHTTPStatus
+	wanted := a.kind == Request && ofRequest || a.kind == Response && !ofRequest
 	switch {
 	case slot == nil || !wanted:
 		a.malformed("the pseudo-header field %q does not belong here", clip(name))
 	case a.regular:
 		a.malformed("the pseudo-header field %q follows a regular field", name)
-	case *slot != "":
+	case !a.first(bit):
 		a.malformed("the pseudo-header field %q stands twice", name)
 	case value == "" && name != ":authority":
 		a.malformed("the pseudo-header field %q is empty", name)
+	case name == ":status" && !validHTTPStatus(value):
+		a.malformed(":status is no number of three digits")
 	default:
 		*slot = value
 	}
 }
 
-// known takes a regular field.
+// validHTTPStatus reports whether s is three digits, the first not 0.
+// RFC 9110 §15.
+func validHTTPStatus(s string) bool {
+	return len(s) == 3 && '1' <= s[0] && s[0] <= '9' && isDigit(s[1]) && isDigit(s[2])
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+// known takes a regular field: of HTTP, of gRPC, or of the application.
 func (a *assembler) known(name, value string) {
+	if strings.HasPrefix(name, "grpc-") && a.grpc(name, value) {
+		return
+	}
 	l := a.list
 	switch name {
 	case "content-type":
-		if a.kind == Request && l.ContentType != "" {
+		if !a.first(seenContentType) && a.kind == Request {
 			a.malformed("content-type stands twice")
 		}
 		l.ContentType = value
@@ -121,43 +170,40 @@ func (a *assembler) known(name, value string) {
 		l.TE = value
 	case "user-agent":
 		l.UserAgent = value
-	case "grpc-encoding":
-		l.Encoding = value
-	case "grpc-accept-encoding":
-		l.AcceptEncoding = value
-	case "grpc-timeout":
-		d, err := coding.ParseTimeout(value)
-		if err != nil {
-			a.fail(&BlockError{Code: status.HTTP2ProtocolError, Field: true, Reason: "malformed grpc-timeout"})
-		}
-		a.timeout, a.hasTimeout = d, true
-	case "grpc-status":
-		a.status(value)
-	case "grpc-message":
-		l.Message = coding.DecodeMessage(value)
 	case "host":
-		if a.host != "" {
+		if !a.first(seenHost) {
 			a.malformed("host stands twice") // gRFC A41
 		}
 		a.host = value
-	case "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade":
-		a.malformed("the connection-specific field %q is not allowed in HTTP/2", name) // RFC 9113 §8.2.2
 	case "content-length":
-		// The length is that of the frames; nothing above needs it.
+		a.contentLength(value)
 	default:
+		if coding.IsConnectionSpecific(name) {
+			a.malformed("the connection-specific field %q is not allowed in HTTP/2", name) // RFC 9113 §8.2.2
+			return
+		}
 		a.user(name, value)
 	}
 }
 
-// status takes grpc-status. Anything but a number is UNKNOWN.
-func (a *assembler) status(value string) {
-	code, err := strconv.ParseUint(value, 10, 32)
-	if err != nil || code > math.MaxInt32 {
-		a.list.Status, a.list.HasStatus = uint32(status.Unknown), true
-		a.list.Message = "malformed grpc-status"
-		return
+// contentLength takes content-length: how many bytes all DATA frames of the
+// stream must have together, which is for the session to compare.
+// RFC 9113 §8.1.1.
+func (a *assembler) contentLength(value string) {
+	const most = 18 // digits that an int64 holds whatever they are
+	n, digits := int64(0), 0
+	for ; digits < len(value) && digits < most && isDigit(value[digits]); digits++ {
+		n = n*10 + int64(value[digits]-'0')
 	}
-	a.list.Status, a.list.HasStatus = uint32(code), true
+	l := a.list
+	switch {
+	case digits == 0 || digits < len(value):
+		a.malformed("content-length is no number of at most %d digits", most)
+	case l.HasContentLength && l.ContentLength != n:
+		a.malformed("content-length stands twice")
+	default:
+		l.ContentLength, l.HasContentLength = n, true
+	}
 }
 
 // user takes a field of the application.
@@ -166,10 +212,13 @@ func (a *assembler) user(name, value string) {
 		a.list.Append(name, value)
 		return
 	}
+	// A comma of one byte makes a pair of 32, so each counts as a field.
+	if n := strings.Count(value, ","); n > 0 && !a.count(n) {
+		return
+	}
 	err := coding.DecodeBin(value, func(v string) { a.list.Append(name, v) })
 	if err != nil {
-		a.fail(&BlockError{Code: status.HTTP2ProtocolError, Field: true,
-			Reason: fmt.Sprintf("the value of %q is not base64", clip(name))})
+		a.badField("the value of %q is not base64", clip(name))
 	}
 }
 
@@ -189,8 +238,11 @@ func (a *assembler) finish(now time.Time) error {
 	if l.Authority == "" {
 		l.Authority = a.host // RFC 9113 §8.3.1; gRFC A41
 	}
-	if a.hasTimeout {
+	if a.seen&seenTimeout != 0 {
 		l.Deadline = now.Add(a.timeout)
+	}
+	if a.badStatus {
+		a.replaceStatus()
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ type Limits struct {
 	// ListSize is the sum of name, value and 32 for each field. RFC 9113 §6.5.2.
 	ListSize int
 	// Fields is their number: many tiny indexed fields cost more memory than
-	// their size says.
+	// their size says. A value that was joined from several counts for each.
 	Fields int
 }
 
@@ -61,150 +61,123 @@ type Decoder struct {
 	limits Limits
 
 	asm   assembler
-	cache map[string]*decoded // by the indexed bytes
-	gen   uint32              // counts changes of the dynamic table
+	cache runCache
 }
 
-// decoded is what an all-indexed run of bytes means.
-type decoded struct {
-	gen  uint32
-	kind Kind
-	list metadata.List
-	sum  summary
-}
+// tableSize is the dynamic table that a peer may use: the default of
+// SETTINGS_HEADER_TABLE_SIZE, which we leave as it is. RFC 9113 §6.5.2.
+const tableSize = 4096
 
-// maxCached bounds the entries of a cache. A peer that uses more methods than
-// this on one connection gets the plain way for a while.
-const maxCached = 128
-
-// maxString bounds one string. It is above every list limit, since an error
-// here costs the connection where a list that is too long costs a stream.
-const maxString = 1 << 20
-
-// NewDecoder returns a decoder with a dynamic table of the default size, 4096.
+// NewDecoder returns a decoder with a dynamic table of the default size.
+//
+// Strings have no limit of their own. A block is in memory as a whole before
+// it is decoded, so that none is longer than Huffman coding makes of it, less
+// than twice its length; and an error about a string would cost the connection
+// where a list that is too long costs a stream.
 func NewDecoder(l Limits) *Decoder {
-	d := &Decoder{limits: l, cache: map[string]*decoded{}}
-	d.hpack = hpack.NewDecoder(4096, d.asm.field)
-	d.hpack.SetMaxStringLength(maxString)
+	d := &Decoder{limits: l}
+	d.hpack = hpack.NewDecoder(tableSize, d.field)
 	return d
 }
 
+// field takes a field from HPACK. After the first fault the values of further
+// ones are not even decoded, unless they go into the table.
+func (d *Decoder) field(f hpack.HeaderField) {
+	d.asm.field(f)
+	if d.asm.err != nil {
+		d.hpack.SetEmitEnabled(false)
+	}
+}
+
 // Decode fills list from a whole block that was received at now. The list is
-// empty before. The error is a *BlockError.
+// empty before. The error is a *BlockError; with one, what is in list has no
+// meaning.
 func (d *Decoder) Decode(block []byte, kind Kind, list *metadata.List, now time.Time) error {
-	n := indexedPrefix(block)
 	d.asm = assembler{list: list, kind: kind, limits: d.limits}
-	if hit := d.cache[string(block[:n])]; n > 0 && hit != nil && hit.gen == d.gen && hit.kind == kind {
-		list.CopyFrom(&hit.list)
+	d.hpack.SetEmitEnabled(true)
+	err := d.decode(block, kind)
+	if err == nil {
+		err = d.asm.finish(now)
+	}
+	d.asm.list = nil // it is the caller's again
+	return err
+}
+
+// decode brings the table in step with the peer's and gives the fields to the
+// assembler. Its errors are those of the connection.
+func (d *Decoder) decode(block []byte, kind Kind) error {
+	rest, err := d.sizeUpdates(block)
+	if err != nil {
+		return err
+	}
+	n := indexedPrefix(rest)
+	run, rest := rest[:n], rest[n:]
+	if n > 0 && len(rest) > 0 && isSizeUpdate(rest[0]) {
+		// Found here, since a hit would hide the fields before it from HPACK.
+		return compressionError("a table size update behind a field") // RFC 7541 §4.2
+	}
+	keeps := keepsTable(rest)
+	if hit := d.cache.get(run, kind); hit != nil {
+		d.asm.list.CopyFrom(&hit.list)
 		d.asm.summary = hit.sum
-	} else if n > 0 {
-		if err := d.write(block[:n]); err != nil {
+	} else {
+		if err := d.write(run); err != nil {
 			return err
 		}
-		d.remember(block[:n], kind, list)
-	}
-	if n < len(block) {
-		rest := block[n:]
-		if !keepsTable(rest) {
-			d.gen++
-		}
-		if err := d.write(rest); err != nil {
-			return err
+		if n > 0 && keeps && d.asm.err == nil {
+			d.cache.put(run, kind, d.asm.list, d.asm.summary)
 		}
 	}
-	if err := d.hpack.Close(); err != nil {
-		return compressionError(err)
+	if !keeps {
+		d.cache.forget()
 	}
-	return d.asm.finish(now)
+	if err := d.write(rest); err != nil {
+		return err
+	}
+	return d.closeBlock()
+}
+
+// maxSizeUpdates is how many size updates a block can begin with: the smallest
+// size since the last block, and the present one. RFC 7541 §4.2.
+const maxSizeUpdates = 2
+
+// sizeUpdates applies the size updates at the start of block and returns what
+// follows. Each is given to HPACK as a block of its own, because hpack.Decoder
+// refuses the second of two that stand together.
+func (d *Decoder) sizeUpdates(block []byte) ([]byte, error) {
+	for i := 0; len(block) > 0 && isSizeUpdate(block[0]); i++ {
+		if i == maxSizeUpdates {
+			return nil, compressionError("more than %d table size updates", maxSizeUpdates)
+		}
+		d.cache.forget()
+		_, rest := varint(block, 5)
+		if err := d.write(block[:len(block)-len(rest)]); err != nil {
+			return nil, err
+		}
+		if err := d.closeBlock(); err != nil {
+			return nil, err
+		}
+		block = rest
+	}
+	return block, nil
 }
 
 func (d *Decoder) write(p []byte) error {
 	if _, err := d.hpack.Write(p); err != nil {
-		return compressionError(err)
+		return compressionError("HPACK: %v", err)
 	}
 	return nil
 }
 
-// remember stores what an indexed run means, if it broke no rule.
-func (d *Decoder) remember(run []byte, kind Kind, list *metadata.List) {
-	if d.asm.err != nil {
-		return
+func (d *Decoder) closeBlock() error {
+	if err := d.hpack.Close(); err != nil {
+		return compressionError("HPACK: %v", err)
 	}
-	if len(d.cache) >= maxCached {
-		clear(d.cache)
-	}
-	entry := &decoded{gen: d.gen, kind: kind, sum: d.asm.summary}
-	entry.list.CopyFrom(list)
-	d.cache[string(run)] = entry
+	return nil
 }
 
-func compressionError(err error) error {
-	return &BlockError{Code: status.HTTP2CompressionError, Reason: fmt.Sprintf("HPACK: %v", err)}
-}
-
-// indexedPrefix returns how many bytes at the start of block are indexed
-// fields of one byte each. RFC 7541 §6.1.
-func indexedPrefix(block []byte) int {
-	for i, b := range block {
-		if b < 0x80 || b == 0xff { // 0xff begins an index of several bytes
-			return i
-		}
-	}
-	return len(block)
-}
-
-// keepsTable reports whether decoding p leaves the dynamic table as it is: p
-// holds indexed fields and literals that are not added only. RFC 7541 §6.2.
-func keepsTable(p []byte) bool {
-	for len(p) > 0 {
-		switch b := p[0]; {
-		case b >= 0x80: // indexed
-			_, p = varint(p, 7)
-		case b < 0x20: // literal without indexing, or never indexed
-			var index uint64
-			index, p = varint(p, 4)
-			if index == 0 {
-				p = skipString(p)
-			}
-			p = skipString(p)
-		default: // literal with indexing, or a new table size
-			return false
-		}
-		if p == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// varint reads an integer with an n-bit prefix and returns what follows it,
-// nil if p ends early. RFC 7541 §5.1.
-func varint(p []byte, n uint) (uint64, []byte) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	full := uint64(1)<<n - 1
-	v := uint64(p[0]) & full
-	p = p[1:]
-	if v < full {
-		return v, p
-	}
-	for shift := uint(0); len(p) > 0 && shift < 63; shift += 7 {
-		b := p[0]
-		p = p[1:]
-		v += uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return v, p
-		}
-	}
-	return 0, nil
-}
-
-// skipString returns what follows a string, nil if p ends early. RFC 7541 §5.2.
-func skipString(p []byte) []byte {
-	n, rest := varint(p, 7)
-	if rest == nil || n > uint64(len(rest)) {
-		return nil
-	}
-	return rest[n:]
+// compressionError is a block after which the tables of the two ends differ.
+// RFC 9113 §4.3 has it end the connection.
+func compressionError(format string, args ...any) error {
+	return &BlockError{Code: status.HTTP2CompressionError, Reason: fmt.Sprintf(format, args...)}
 }

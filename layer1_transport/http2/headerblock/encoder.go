@@ -3,6 +3,7 @@ package headerblock
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"strconv"
 	"time"
 
@@ -15,17 +16,23 @@ import (
 // An Encoder turns metadata into the blocks of one direction of a connection.
 // It is used by one goroutine at a time, in the order in which the blocks are sent.
 type Encoder struct {
-	hpack *hpack.Encoder
-	buf   bytes.Buffer // what hpack writes
+	hpack   *hpack.Encoder
+	buf     bytes.Buffer // what hpack writes
+	resized bool         // the next field that hpack writes has a size update before it
 
 	cache map[string]encoded // by path, or by status for a response
 	ok    encoded            // the trailers of a call that went well
 	gen   uint32             // counts changes of the dynamic table
 
-	last map[string]string // the value each key of the application had last
+	// last has a hash of the value that each key of the application had
+	// last. Two values with one hash do no harm: the second is added to the
+	// table a call too early.
+	last map[string]uint64
+	seed maphash.Seed
 }
 
-// encoded is an all-indexed block and the fields that it was made from.
+// encoded is a block that leaves the table as it is, and the fields that it
+// was made from.
 type encoded struct {
 	gen   uint32
 	known metadata.Known
@@ -36,16 +43,16 @@ type encoded struct {
 // a peer's SETTINGS_HEADER_TABLE_SIZE could claim otherwise.
 const maxTableSize = 4096
 
-// maxRemembered bounds the keys whose last value is remembered, and
-// maxRememberedValue the length of such a value.
+// maxEncoded bounds the blocks that are kept, maxRemembered the keys whose
+// last value is remembered.
 const (
-	maxRemembered      = 64
-	maxRememberedValue = 2048
+	maxEncoded    = 128
+	maxRemembered = 64
 )
 
 // NewEncoder returns an encoder with a dynamic table of the default size, 4096.
 func NewEncoder() *Encoder {
-	e := &Encoder{cache: map[string]encoded{}, last: map[string]string{}}
+	e := &Encoder{cache: map[string]encoded{}, last: map[string]uint64{}, seed: maphash.MakeSeed()}
 	e.hpack = hpack.NewEncoder(&e.buf)
 	return e
 }
@@ -53,6 +60,7 @@ func NewEncoder() *Encoder {
 // SetMaxTableSize applies the peer's SETTINGS_HEADER_TABLE_SIZE.
 func (e *Encoder) SetMaxTableSize(n uint32) {
 	e.hpack.SetMaxDynamicTableSize(min(n, maxTableSize))
+	e.resized = true
 	e.gen++
 }
 
@@ -70,17 +78,18 @@ func (e *Encoder) Append(dst []byte, list *metadata.List, now time.Time) ([]byte
 	}
 	if c, ok := e.cache[cacheKey(&list.Known)]; ok && c.gen == e.gen && c.known == list.Known {
 		dst = append(dst, c.block...)
+	} else if err := checkKnown(&list.Known); err != nil {
+		return dst, err
 	} else {
 		dst = e.known(dst, &list.Known)
 	}
-	if list.Deadline.IsZero() && !list.HasStatus && list.Len() == 0 {
+	if !list.Deadline.IsZero() {
+		dst = e.timeout(dst, list.Deadline.Sub(now))
+	}
+	if !list.HasStatus && list.Len() == 0 {
 		return dst, nil
 	}
-	e.buf.Reset()
-	if !list.Deadline.IsZero() {
-		var t [16]byte
-		e.literal("grpc-timeout", string(coding.AppendTimeout(t[:0], list.Deadline.Sub(now))))
-	}
+	e.reset()
 	if list.HasStatus {
 		e.status(list)
 	}
@@ -97,7 +106,18 @@ func check(p metadata.Pair) error {
 	case !coding.ValidMetadataKey(p.Key) || coding.IsReserved(p.Key):
 		return fmt.Errorf("metadata key %q may not be sent", clip(p.Key))
 	case !coding.IsBin(p.Key) && !coding.ValidMetadataValue(p.Value):
-		return fmt.Errorf("the value of metadata key %q has a byte outside 0x20 to 0x7e; keys that end in -bin take any", p.Key)
+		return fmt.Errorf("the value of metadata key %q has a byte outside 0x20 to 0x7e; keys that end in -bin take any", clip(p.Key))
+	}
+	return nil
+}
+
+// checkKnown does the same for the fields with a slot. Most come from the
+// library, but a path or an authority can be whatever the application has.
+func checkKnown(k *metadata.Known) error {
+	for _, f := range fields(k) {
+		if !coding.ValidValue(f.Value) {
+			return fmt.Errorf("the value of %q has a byte that RFC 9113 §8.2.1 forbids", f.Name)
+		}
 	}
 	return nil
 }
@@ -111,11 +131,10 @@ func cacheKey(k *metadata.Known) string {
 	return k.HTTPStatus
 }
 
-// known appends the fields with a slot and remembers their block once it is
-// all-indexed, which it is from the second time on.
-func (e *Encoder) known(dst []byte, k *metadata.Known) []byte {
-	e.buf.Reset()
-	for _, f := range [...]hpack.HeaderField{
+// fields lists the fields with a slot in the order of the wire: pseudo-header
+// fields first, RFC 9113 §8.3.
+func fields(k *metadata.Known) [10]hpack.HeaderField {
+	return [...]hpack.HeaderField{
 		{Name: ":status", Value: k.HTTPStatus},
 		{Name: ":method", Value: k.Method},
 		{Name: ":scheme", Value: k.Scheme},
@@ -126,16 +145,23 @@ func (e *Encoder) known(dst []byte, k *metadata.Known) []byte {
 		{Name: "te", Value: k.TE},
 		{Name: "grpc-encoding", Value: k.Encoding},
 		{Name: "grpc-accept-encoding", Value: k.AcceptEncoding},
-	} {
+	}
+}
+
+// known appends the fields with a slot and remembers their block once it
+// leaves the table as it is, which it does from the second time on.
+func (e *Encoder) known(dst []byte, k *metadata.Known) []byte {
+	e.reset()
+	for _, f := range fields(k) {
 		if f.Value != "" {
 			e.field(f)
 		}
 	}
 	block := e.buf.Bytes()
-	if indexedPrefix(block) < len(block) {
-		e.gen++ // literals were added to the table
+	if !keepsTable(block) {
+		e.gen++
 	} else if len(block) > 0 {
-		if len(e.cache) >= maxCached {
+		if len(e.cache) >= maxEncoded {
 			clear(e.cache)
 		}
 		e.cache[cacheKey(k)] = encoded{gen: e.gen, known: *k, block: bytes.Clone(block)}
@@ -155,13 +181,37 @@ func (e *Encoder) okTrailers(dst []byte) []byte {
 	if e.ok.gen == e.gen && len(e.ok.block) > 0 {
 		return append(dst, e.ok.block...)
 	}
-	e.buf.Reset()
+	e.reset()
 	e.indexed("grpc-status", "0")
 	block := e.buf.Bytes()
-	if indexedPrefix(block) == len(block) {
+	if keepsTable(block) {
 		e.ok = encoded{gen: e.gen, block: bytes.Clone(block)}
 	}
 	return append(dst, block...)
+}
+
+// timeoutName begins a literal without indexing whose name is grpc-timeout.
+// RFC 7541 §6.2.2.
+var timeoutName = appendName("grpc-timeout")
+
+func appendName(name string) []byte {
+	const huffman = 0x80 // RFC 7541 §5.2
+	return hpack.AppendHuffmanString([]byte{0, huffman | byte(hpack.HuffmanEncodeLength(name))}, name)
+}
+
+// timeout appends grpc-timeout. It is written by hand, since hpack wants the
+// value as a string: BenchmarkEncodeCached has one allocation less by it.
+func (e *Encoder) timeout(dst []byte, left time.Duration) []byte {
+	var room [16]byte
+	value := coding.AppendTimeout(room[:0], left)
+	if e.resized {
+		e.reset()
+		e.literal("grpc-timeout", string(value))
+		return append(dst, e.buf.Bytes()...)
+	}
+	dst = append(dst, timeoutName...)
+	dst = append(dst, byte(len(value)))
+	return append(dst, value...)
 }
 
 // status writes grpc-status and grpc-message. The code is one of few values
@@ -183,16 +233,20 @@ func (e *Encoder) user(p metadata.Pair) {
 	} else {
 		value = coding.TrimValue(p.Value) // RFC 9113 §8.2.1: no blanks at the ends
 	}
-	if e.last[p.Key] == value && value != "" {
+	if size := len(p.Key) + len(value) + 32; size > int(e.hpack.MaxDynamicTableSize())/2 {
+		e.literal(p.Key, value) // it would push out most of the rest
+		return
+	}
+	hash := maphash.String(e.seed, value)
+	last, ok := e.last[p.Key]
+	if ok && last == hash {
 		e.indexed(p.Key, value)
 		return
 	}
-	if len(e.last) >= maxRemembered {
+	if !ok && len(e.last) >= maxRemembered {
 		clear(e.last)
 	}
-	if len(value) <= maxRememberedValue {
-		e.last[p.Key] = value
-	}
+	e.last[p.Key] = hash
 	e.literal(p.Key, value)
 }
 
@@ -200,17 +254,31 @@ func (e *Encoder) user(p metadata.Pair) {
 func (e *Encoder) indexed(name, value string) {
 	before := e.buf.Len()
 	e.field(hpack.HeaderField{Name: name, Value: value})
-	if e.buf.Bytes()[before] < 0x80 {
+	if !keepsTable(e.buf.Bytes()[before:]) {
 		e.gen++
 	}
 }
 
-// literal writes a field without touching the table.
+// literal writes a field without touching the table. "Never indexed" is more
+// than is meant, since it binds intermediaries too, but the only way to tell
+// package hpack. RFC 7541 §6.2.3.
 func (e *Encoder) literal(name, value string) {
 	e.field(hpack.HeaderField{Name: name, Value: value, Sensitive: true})
 }
 
+// keepLimit bounds the buffer that is kept from one block to the next.
+const keepLimit = 64 << 10
+
+// reset empties the buffer.
+func (e *Encoder) reset() {
+	if e.buf.Cap() > keepLimit {
+		e.buf = bytes.Buffer{}
+	}
+	e.buf.Reset()
+}
+
 func (e *Encoder) field(f hpack.HeaderField) {
+	e.resized = false
 	// A bytes.Buffer takes every write.
 	_ = e.hpack.WriteField(f)
 }

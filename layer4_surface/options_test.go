@@ -1,0 +1,110 @@
+package surface
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// named resolves its only target to one address.
+type named struct{}
+
+func (named) Scheme() string { return "named" }
+func (named) Build(_ resolver.Target, sink resolver.Sink, o resolver.Options) (resolver.Resolver, error) {
+	return resolver.Passthrough{}.Build(resolver.Target{Scheme: "passthrough", Path: "/the-address", Raw: "the-address"}, sink, o)
+}
+
+// TestOptions sets every option that shows in a call.
+func TestOptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis := memconn.Listen()
+		q := cq.New(cq.Next, cq.Config{})
+		s := NewServer(WithLogger(quietLogger()), WithHandshakeTimeout(time.Second), WithHTTP2(http2.Config{MaxStreams: 7}), WithCredentials(credentials.NewInsecure()))
+		if err := s.RegisterCompletionQueue(q); err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(lis) }()
+		s.Start()
+		var dialled string
+		ch, err := NewChannel("target", WithLogger(quietLogger()), WithCredentials(credentials.NewInsecure()),
+			WithDefaultScheme("named"), WithResolvers(named{}), WithAuthority("authority.example"),
+			WithMaxSendMessageSize(3), WithBackoff(backoff.Config{BaseDelay: time.Second}), WithMinConnectTimeout(time.Second),
+			WithHTTP2(http2.Config{StreamWindow: 1 << 17}),
+			WithDialer(func(ctx context.Context, _, address string) (net.Conn, error) {
+				dialled = address
+				return lis.Dial(ctx)
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ch.ResetBackoff()
+		var req RequestedCall
+		s.RequestCall(&req, nil, q, "request")
+		if st, _ := echo(t, ch, CallParams{}, "too long"); st.Code != status.ResourceExhausted {
+			t.Errorf("status of a long message = %v %q", st.Code, st.Message)
+		}
+		c, err := ch.CreateCall(CallParams{Method: "/a/b"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.StartBatch([]Op{opSendHeaders(), opSend("abc")}, "begin")
+		next := func() {
+			if ev := q.Next(time.Now().Add(testTimeout)); !ev.Success {
+				t.Fatal(ev)
+			}
+		}
+		next()
+		if req.Details.Method != "/a/b" { // the call that was refused had begun
+			req.Call.Release()
+			s.RequestCall(&req, nil, q, "request")
+			next()
+		}
+		if req.Details.Host != "authority.example" || dialled != "the-address" {
+			t.Errorf("host = %q, dialled = %q", req.Details.Host, dialled)
+		}
+		c.Release()
+		req.Call.Release()
+		ch.Close()
+		s.Close()
+		<-served
+	})
+}
+
+// refuses are credentials that refuse everybody.
+type refuses struct {
+	credentials.TransportCredentials
+}
+
+func (refuses) ServerHandshake(context.Context, net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return nil, nil, errors.New("nobody gets in")
+}
+
+// TestServerRefusesHandshake: the client's calls fail, the server goes on.
+func TestServerRefusesHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis := memconn.Listen()
+		s := NewServer(WithLogger(quietLogger()), WithCredentials(refuses{credentials.NewInsecure()}))
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(lis) }()
+		ch := newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) })
+		if st, _ := echo(t, ch, CallParams{}, "x"); st.Code != status.Unavailable || strings.Contains(st.Message, "nobody gets in") {
+			t.Errorf("status = %v %q", st.Code, st.Message)
+		}
+		ch.Close()
+		s.Close()
+		<-served
+	})
+}

@@ -1,0 +1,88 @@
+package stubs
+
+import (
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	surface "github.com/strata-grpc/strata/layer4_surface"
+)
+
+// A ServerOption configures a [Server]. The interface is sealed.
+type ServerOption interface{ applyServer(*serverConfig) }
+
+// A serverConfig is what the options of a Server say.
+type serverConfig struct {
+	endConfig
+
+	options []surface.ServerOption // of layer 4, as they are
+	maxSend sizeLimit
+	unary   []UnaryServerInterceptor
+	stream  []StreamServerInterceptor
+
+	propagatePanics bool
+	waitForHandlers bool
+}
+
+type serverOption func(*serverConfig)
+
+func (f serverOption) applyServer(c *serverConfig) { f(c) }
+
+// Creds secures the connections. The default is plain text.
+func Creds(creds credentials.TransportCredentials) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithCredentials(creds)) })
+}
+
+// MaxRecvMsgSize bounds the messages that are received, in bytes. The default,
+// 0, is 4 MiB; less than 0 is no bound.
+func MaxRecvMsgSize(bytes int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxRecvMessageSize(bytes)) })
+}
+
+// MaxSendMsgSize bounds the messages that are sent, in bytes. There is no bound
+// without it.
+func MaxSendMsgSize(bytes int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.maxSend = limitOf(bytes, "MaxSendMsgSize") })
+}
+
+// MaxConcurrentStreams is how many calls a client may have open on one
+// connection. The default is 1024.
+func MaxConcurrentStreams(n uint32) ServerOption {
+	return serverOption(func(c *serverConfig) { c.http2.MaxStreams = n })
+}
+
+// ConnectionTimeout bounds the time from accepting a connection to the end of
+// its HTTP/2 preface. The default is 10 s.
+func ConnectionTimeout(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithHandshakeTimeout(d)) })
+}
+
+// UnaryInterceptor puts one interceptor around unary calls, inside those that
+// were given before. It is [ChainUnaryInterceptor] for one.
+func UnaryInterceptor(f UnaryServerInterceptor) ServerOption { return ChainUnaryInterceptor(f) }
+
+// ChainUnaryInterceptor adds interceptors, the outermost first.
+func ChainUnaryInterceptor(chain ...UnaryServerInterceptor) ServerOption {
+	return serverOption(func(c *serverConfig) { c.unary = append(c.unary, chain...) })
+}
+
+// StreamInterceptor puts one interceptor around calls with streams, inside
+// those that were given before. It is [ChainStreamInterceptor] for one.
+func StreamInterceptor(f StreamServerInterceptor) ServerOption { return ChainStreamInterceptor(f) }
+
+// ChainStreamInterceptor adds interceptors, the outermost first.
+func ChainStreamInterceptor(chain ...StreamServerInterceptor) ServerOption {
+	return serverOption(func(c *serverConfig) { c.stream = append(c.stream, chain...) })
+}
+
+// WithPanicPropagation lets the panic of a handler end the program. Without it
+// the call ends with INTERNAL and the panic is logged with its stack.
+func WithPanicPropagation() ServerOption {
+	return serverOption(func(c *serverConfig) { c.propagatePanics = true })
+}
+
+// WaitForHandlers makes [Server.Stop], and a [Server.Shutdown] whose context
+// ended, wait for handlers too: they then do not return before handlers that
+// ignore their context, and must not be called from one.
+func WaitForHandlers(wait bool) ServerOption {
+	return serverOption(func(c *serverConfig) { c.waitForHandlers = wait })
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"time"
+)
+
+// memoryLimit is what the garbage collector of a child process aims to stay
+// below, so that a leak slows a run down before it hurts the machine.
+const memoryLimit = 512 << 20
+
+// limitVariable is the environment variable with a child's time limit.
+const limitVariable = "STRATA_BENCH_LIMIT"
+
+// The commands that a parent gives, one JSON object a line.
+const (
+	opAddr  = "addr"  // server: where it listens
+	opUsage = "usage" // server: what it has used up
+	opOpen  = "open"  // client: connect and start workers
+	opDrive = "drive" // client: make calls for a while
+	opClose = "close" // client: end what open began
+)
+
+// A command is one line from the parent.
+type command struct {
+	Op          string
+	Addr        string        `json:",omitempty"`
+	Kind        string        `json:",omitempty"`
+	Concurrency int           `json:",omitempty"`
+	Duration    time.Duration `json:",omitempty"`
+}
+
+// A reply is one line to the parent.
+type reply struct {
+	Err     string `json:",omitempty"`
+	Addr    string `json:",omitempty"`
+	Calls   int64
+	Elapsed time.Duration
+	P50     time.Duration
+	P99     time.Duration
+	Usage   usage
+}
+
+// runChild is a child process: it answers commands until its input ends.
+func runChild(_ context.Context, cfg config) error {
+	debug.SetMemoryLimit(memoryLimit)
+	limit, err := time.ParseDuration(os.Getenv(limitVariable))
+	if err != nil {
+		return fmt.Errorf("%s: %w", limitVariable, err)
+	}
+	watchdog := time.AfterFunc(limit, func() {
+		fmt.Fprintf(os.Stderr, "bench: %s of %s: not done after %v\n", cfg.role, cfg.impl, limit)
+		os.Exit(3)
+	})
+	defer watchdog.Stop()
+	impl, err := findImplementation(cfg.impl)
+	if err != nil {
+		return err
+	}
+	switch cfg.role {
+	case "server":
+		addr, stop, err := impl.serve()
+		if err != nil {
+			return err
+		}
+		defer stop()
+		return answer(os.Stdin, os.Stdout, func(c command) (reply, error) { return serverCommand(c, addr) })
+	case "client":
+		var s *session
+		defer func() { s.close() }()
+		return answer(os.Stdin, os.Stdout, func(c command) (r reply, err error) {
+			s, r, err = clientCommand(s, impl, c)
+			return r, err
+		})
+	default:
+		return fmt.Errorf("-role %q is neither client nor server", cfg.role)
+	}
+}
+
+// answer reads commands and writes what do returns, until the input ends.
+func answer(in io.Reader, out io.Writer, do func(command) (reply, error)) error {
+	commands, replies := json.NewDecoder(in), json.NewEncoder(out)
+	for {
+		var c command
+		if err := commands.Decode(&c); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		r, err := do(c)
+		if err != nil {
+			r.Err = err.Error()
+		}
+		if err := replies.Encode(r); err != nil {
+			return err
+		}
+	}
+}
+
+// serverCommand carries out a command to a server.
+func serverCommand(c command, addr string) (reply, error) {
+	switch c.Op {
+	case opAddr:
+		return reply{Addr: addr}, nil
+	case opUsage:
+		return reply{Usage: currentUsage()}, nil
+	default:
+		return reply{}, fmt.Errorf("a server has no command %q", c.Op)
+	}
+}
+
+// clientCommand carries out a command to a client. It returns the session that
+// is open afterwards.
+func clientCommand(s *session, impl implementation, c command) (*session, reply, error) {
+	switch {
+	case c.Op == opOpen && s == nil:
+		s, err := openSession(impl, c.Addr, c.Kind, c.Concurrency)
+		return s, reply{}, err
+	case c.Op == opDrive && s != nil:
+		r, err := s.drive(c.Duration)
+		return s, r, err
+	case c.Op == opClose && s != nil:
+		s.close()
+		return nil, reply{}, nil
+	default:
+		return s, reply{}, fmt.Errorf("a client has no command %q now", c.Op)
+	}
+}
