@@ -14,7 +14,7 @@ import (
 )
 
 // onlyMessage says that a message is the only one of its side.
-const onlyMessage = uint32(0)
+const onlyMessage = transport.FlagOnlyMessage
 
 // A serverMethod is a method with its implementation. It hands out the slots
 // for its calls. With neither unary nor desc it stands for all methods that the

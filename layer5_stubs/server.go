@@ -139,7 +139,7 @@ func checkImplementation(desc *ServiceDesc, impl any) error {
 // unary method before it tells of the call.
 func (s *Server) registerMethod(m *serverMethod, service, name string) error {
 	m.path = "/" + service + "/" + name
-	payload := surface.PayloadReadInitial
+	payload := surface.PayloadReadOnly
 	if m.desc != nil {
 		payload = surface.PayloadNone
 		m.info = &StreamServerInfo{FullMethod: m.path, IsClientStream: m.desc.ClientStreams, IsServerStream: m.desc.ServerStreams}

@@ -3,6 +3,7 @@ package http2
 import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // Completions reach the layer above in two steps. Under conn.mu whatever makes
@@ -18,20 +19,44 @@ type delivery struct {
 	rimErr, rmErr, rtmErr error
 	sends                 [3]sendDone
 	nSends                int
+	causes                *deliveryCauses // nil without a trace
+}
+
+// deliveryCauses are the frames that the receiving operations owe their end to.
+type deliveryCauses struct {
+	batches [3]*transport.StreamOpBatch
+	events  [3]trace.EventID
+}
+
+// The places in deliveryCauses and receiving.events.
+const (
+	causeHeaders = iota
+	causeMessage
+	causeTrailers
+)
+
+// tell notes in its batch what an operation owes its end to.
+func (d *delivery) tell(which int) {
+	if d.causes != nil && d.causes.batches[which] != nil {
+		d.causes.batches[which].Cause = d.causes.events[which]
+	}
 }
 
 // run runs the callbacks: what was received first, the end last. No lock is held.
 func (d *delivery) run() {
 	if d.rim != nil {
+		d.tell(causeHeaders)
 		d.rim.Run(d.rimErr)
 	}
 	if d.rm != nil {
+		d.tell(causeMessage)
 		d.rm.Run(d.rmErr)
 	}
 	for _, done := range d.sends[:d.nSends] {
 		done.onComplete.Run(done.err)
 	}
 	if d.rtm != nil {
+		d.tell(causeTrailers)
 		d.rtm.Run(d.rtmErr)
 	}
 }
@@ -131,7 +156,8 @@ func (st *stream) trailersReady() bool {
 func (s *session) collect(st *stream, d *delivery) bool {
 	some := false
 	if s.trace.On() {
-		s.traceCause(st)
+		d.causes = &deliveryCauses{events: st.recv.events,
+			batches: [3]*transport.StreamOpBatch{st.ops.rim, st.ops.rm, st.ops.rtm}}
 	}
 	if st.initialReady() {
 		some = true
@@ -162,15 +188,6 @@ func (s *session) collect(st *stream, d *delivery) bool {
 		d.rtm, d.rtmErr = op.Ready, s.finalResult(st, op)
 	}
 	return some
-}
-
-// traceCause tells the receiving operations which frame they owe their end to.
-func (s *session) traceCause(st *stream) {
-	for _, b := range []*transport.StreamOpBatch{st.ops.rim, st.ops.rm, st.ops.rtm} {
-		if b != nil {
-			b.Cause = s.trace.Last()
-		}
-	}
 }
 
 // initialResult fills the result of recv_initial_metadata. Headers that came

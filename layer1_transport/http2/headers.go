@@ -174,6 +174,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 	st.recv.haveHeaders = true
 	st.countsSlot = true
 	st.cause = s.trace.Last()
+	st.recv.events[causeHeaders] = s.trace.Last()
 	s.slots++
 	st.owner.Ref()
 	if s.control.closed != nil {
@@ -238,6 +239,7 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 		s.endRecv(st, true)
 	default:
 		r.haveHeaders = true
+		r.events[causeHeaders] = s.trace.Last()
 		s.markDirty(st)
 	}
 	return nil
@@ -274,6 +276,7 @@ func (s *session) endRecv(st *stream, withBlock bool) {
 		return
 	}
 	st.recv.ended = true
+	st.recv.events[causeTrailers] = s.trace.Last()
 	st.state, _ = st.state.recvEnd()
 	s.checkPartial(st)
 	if st.err != nil {

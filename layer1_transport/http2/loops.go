@@ -145,12 +145,12 @@ func (c *conn) readError(err error) error {
 	switch {
 	case s.control.closed != nil:
 		return s.control.closed
-	case c.w.broken != nil:
-		return c.w.broken
 	case errors.Is(err, io.EOF) && s.control.draining:
 		return s.control.cause
 	case errors.Is(err, io.EOF) && !s.peer.received:
 		return s.newError(status.Unavailable, "connection closed by the peer before it sent SETTINGS")
+	case c.w.broken != nil:
+		return c.w.broken
 	case errors.Is(err, io.EOF):
 		return s.newError(status.Unavailable, "connection closed by the peer")
 	default:

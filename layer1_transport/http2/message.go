@@ -212,6 +212,7 @@ func (s *session) consume(st *stream, p []byte) int {
 	if in.ready && op.Only {
 		st.recv.single = true
 	}
+	st.recv.events[causeMessage] = s.trace.Last()
 	s.creditStream(st, n)
 	return n
 }

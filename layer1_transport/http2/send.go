@@ -256,6 +256,9 @@ func (s *session) endSend(st *stream) {
 func (s *session) sent(st *stream, op **transport.StreamOpBatch, err error) {
 	b := *op
 	*op = nil
+	if s.trace.On() {
+		b.Cause = st.cause
+	}
 	if o := &st.ops; o.sim != b && o.sm != b && o.stm != b {
 		o.done[o.nDone] = sendDone{b.OnComplete, err}
 		o.nDone++

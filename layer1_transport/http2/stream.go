@@ -103,6 +103,8 @@ type receiving struct {
 	informational uint8
 	single        bool // no further message may come
 	in            messageReader
+
+	events [3]trace.EventID // with a trace: what brought headers, message, trailers
 }
 
 // sending is the half of a stream that sends.

@@ -48,20 +48,15 @@ func TestDeadlineTravels(t *testing.T) {
 // channel says what that was.
 func blockingHandlers() (h handlers, began chan struct{}, ended chan error) {
 	began, ended = make(chan struct{}, 16), make(chan error, 16)
-	wait := func(ctx context.Context) {
+	wait := func(ctx context.Context) error {
 		began <- struct{}{}
 		<-ctx.Done()
 		ended <- ctx.Err()
+		return ctx.Err()
 	}
 	return handlers{
-		unary: func(ctx context.Context, _ handlerCall, in *message) (*message, error) {
-			wait(ctx)
-			return in, nil
-		},
-		stream: func(s serverStream) error {
-			wait(s.Context())
-			return nil
-		},
+		unary:  func(ctx context.Context, _ handlerCall, _ *message) (*message, error) { return nil, wait(ctx) },
+		stream: func(s serverStream) error { return wait(s.Context()) },
 	}, began, ended
 }
 

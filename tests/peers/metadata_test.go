@@ -18,14 +18,14 @@ func ownMetadata() pairs {
 		every[i] = byte(i)
 	}
 	return pairs{
-		"x-one":        {"value"},
-		"x-many":       {"first", "second", "first"},
-		"x-list":       {"a,b, c"},
-		"x-spaces":     {"in the middle"},
-		"x-punct_.~":   {`!"#$%&'()*+/:;<=>?@[\]^{|}`},
-		"x-bytes-bin":  {string(every)},
-		"x-many-bin":   {"\x00", "\xff\xfe", "text", ","},
-		"x-length-bin": {"1", "22", "333", "4444"},
+		"x-one":           {"value"},
+		"x-many":          {"first", "second", "first"},
+		"x-list":          {"a,b, c"},
+		"x-spaces":        {"in the middle"},
+		"x-key_with.all-": {`!"#$%&'()*+/:;<=>?@[\]^{|}`},
+		"x-bytes-bin":     {string(every)},
+		"x-many-bin":      {"\x00", "\xff\xfe", "text", ","},
+		"x-length-bin":    {"1", "22", "333", "4444"},
 	}
 }
 

@@ -124,13 +124,13 @@ func TestRollingRestart(t *testing.T) {
 			})
 		}
 		for range 3 {
-			waitForCalls(ctx, t, &made)
+			waitForCalls(ctx, t, &made, failures)
 			if err := server.graceful(ctx); err != nil {
 				t.Errorf("graceful stop: %v", err)
 			}
 			server = p.server.serve(t, h, serverOptions{addr: server.addr})
 		}
-		waitForCalls(ctx, t, &made)
+		waitForCalls(ctx, t, &made, failures)
 		close(done)
 		callers.Wait()
 		close(failures)
@@ -143,10 +143,10 @@ func TestRollingRestart(t *testing.T) {
 	})
 }
 
-// waitForCalls waits until another hundred calls were made.
-func waitForCalls(ctx context.Context, t *testing.T, made *atomic.Int64) {
+// waitForCalls waits until another hundred calls were made or one failed.
+func waitForCalls(ctx context.Context, t *testing.T, made *atomic.Int64, failures chan error) {
 	t.Helper()
-	for want := made.Load() + 100; made.Load() < want; time.Sleep(time.Millisecond) {
+	for want := made.Load() + 100; made.Load() < want && len(failures) == 0; time.Sleep(time.Millisecond) {
 		if ctx.Err() != nil {
 			t.Fatalf("only %d calls were made", made.Load())
 		}

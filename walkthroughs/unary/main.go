@@ -1,13 +1,11 @@
 // Command unary makes one unary call over loopback TCP and prints what every
 // layer did for it, at both ends.
 //
-// It is what "make walk" runs. With -json it writes the record to a file as
-// JSON lines.
+// It is what "make walk" runs.
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -18,15 +16,13 @@ import (
 )
 
 func main() {
-	asJSON := flag.String("json", "", "write the record to this file, as JSON lines")
-	flag.Parse()
-	if err := run(*asJSON); err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "unary:", err)
 		os.Exit(1)
 	}
 }
 
-func run(asJSON string) error {
+func run() error {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -49,10 +45,7 @@ func run(asJSON string) error {
 	fmt.Printf("\nThe reply: %q\n", reply)
 	tour.Summary(os.Stdout, records, sceneCall)
 	fmt.Print(outro)
-	if asJSON == "" {
-		return nil
-	}
-	return writeJSON(asJSON, records)
+	return nil
 }
 
 const intro = `One unary call through five layers, over TCP on this machine.
@@ -65,7 +58,8 @@ const intro = `One unary call through five layers, over TCP on this machine.
 
 A goroutine is named by what it is for. "application" is the one that made the
 call: it walks down through all layers, writes to the socket itself, and then
-waits in the completion queue for the goroutine that reads.
+waits in the completion queue for the goroutine that reads. Times include what
+the recording costs, which is most of them.
 `
 
 const outro = `

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/strata-grpc/strata"
+	stubs "github.com/strata-grpc/strata/layer5_stubs"
 	"github.com/strata-grpc/strata/walkthroughs/echopb"
 	"github.com/strata-grpc/strata/walkthroughs/internal/tour"
 )
@@ -19,24 +20,28 @@ const (
 // echoServer answers with what it was asked.
 type echoServer struct {
 	echopb.UnimplementedEchoServer
+	env *tour.Env
 }
 
-func (echoServer) Echo(_ context.Context, in *echopb.EchoRequest) (*echopb.EchoResponse, error) {
+func (s echoServer) Echo(_ context.Context, in *echopb.EchoRequest) (*echopb.EchoResponse, error) {
+	if s.env.Handler != nil {
+		s.env.Handler()
+	}
 	return &echopb.EchoResponse{Text: in.GetText()}, nil
 }
 
 // Run starts a server and a client, makes one unary call, and closes both. The
 // connection is made before the call, so that the call stands alone.
 func Run(env *tour.Env) (reply string, err error) {
-	server := strata.NewServer(strata.WithServerTrace(env.ServerTrace()))
-	echopb.RegisterEchoServer(server, echoServer{})
+	server := strata.NewServer(strata.WithTrace(env.ServerTrace()))
+	echopb.RegisterEchoServer(server, echoServer{env: env})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(env.Listener) }()
 
 	env.Scene(sceneConnection)
 	cc, err := strata.NewClient("passthrough:///"+env.Listener.Addr().String(),
 		strata.WithTransportCredentials(strata.InsecureCredentials()),
-		strata.WithContextDialer(env.Dial),
+		stubs.WithContextDialer(env.Dial),
 		strata.WithTrace(env.ClientTrace()))
 	if err != nil {
 		return "", err

@@ -27,6 +27,7 @@ func TestGolden(t *testing.T) {
 				Listener: lis,
 				Dial:     func(ctx context.Context, _ string) (net.Conn, error) { return lis.Dial(ctx) },
 				Record:   trace.NewRecorder(trace.LevelValues),
+				Handler:  synctest.Wait,
 				Settle:   synctest.Wait,
 			}
 			reply, err := Run(env)

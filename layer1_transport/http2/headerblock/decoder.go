@@ -1,11 +1,13 @@
 package headerblock
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -131,10 +133,40 @@ func (d *Decoder) decode(block []byte, kind Kind) error {
 	if !keeps {
 		d.cache.forget()
 	}
-	if err := d.write(rest); err != nil {
+	if err := d.write(d.timeout(rest)); err != nil {
 		return err
 	}
 	return d.closeBlock()
+}
+
+// timeout takes a grpc-timeout at the start of p, in the form in which our
+// encoder writes it, and returns what follows. Anything else it leaves to HPACK,
+// which would allocate name and value: BenchmarkDecodeCached has two
+// allocations less and takes half the time by it.
+func (d *Decoder) timeout(p []byte) []byte {
+	a := &d.asm
+	if a.kind != Request || a.err != nil || !bytes.HasPrefix(p, timeoutName) {
+		return p
+	}
+	value := p[len(timeoutName):]
+	if len(value) == 0 || value[0] >= 0x80 || int(value[0]) >= len(value) { // 0x80 is Huffman code
+		return p
+	}
+	value, rest := value[1:1+value[0]], value[1+value[0]:]
+	if len(rest) > 0 && isSizeUpdate(rest[0]) {
+		return p // HPACK must know that a field came first
+	}
+	left, err := coding.ParseTimeout(string(value))
+	if err != nil {
+		return p // there are several errors, and the assembler knows which
+	}
+	a.size += len("grpc-timeout") + len(value) + 32
+	if a.count(1) {
+		a.regular = true
+		a.seen |= seenTimeout
+		a.timeout = left
+	}
+	return rest
 }
 
 // maxSizeUpdates is how many size updates a block can begin with: the smallest

@@ -125,6 +125,50 @@ func TestCacheHits(t *testing.T) {
 	}
 }
 
+// TestOwnTimeout: the short way for our own encoder's grpc-timeout means what
+// HPACK would make of it, whatever stands around it.
+func TestOwnTimeout(t *testing.T) {
+	own := func(value string) []byte { return join(timeoutName, text(value)) }
+	least := block(aRequest...)
+	many := join(least, block(":authority: a"))
+	for _, tc := range []struct {
+		name string
+		rest []byte
+	}{
+		{"alone", own("5S")},
+		{"with fields behind it", join(own("5S"), plain("x", "1"), inserted("y", "2"))},
+		{"behind a field", join(plain("x", "1"), own("5S"))},
+		{"before a pseudo-header field", join(own("5S"), block(":authority: a"))},
+		{"before a size update", join(own("5S"), resize(0))},
+		{"twice", join(own("5S"), own("6S"))},
+		{"malformed", own("5X")},
+		{"with a line feed", own("5S\n")},
+		{"with a space in front", own(" 5S")},
+		{"empty", own("")},
+		{"too long", own("123456789S")},
+		{"cut off", own("5S")[:len(own("5S"))-1]},
+		{"cut off before the value", timeoutName},
+		{"in Huffman code", join(timeoutName, []byte{0x82, 0x6e, 0xef})},
+		{"as the field past the limit", join([]byte(strings.Repeat("\xd0", wide.Fields-3)), own("5S"))},
+		{"as the last field within the limit", join([]byte(strings.Repeat("\xd0", wide.Fields-4)), own("5S"))},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for kind := Request; kind <= Trailers; kind++ {
+				first := least
+				if kind == Response {
+					first = block(aResponse...)
+				} else if kind == Trailers {
+					first = nil
+				}
+				blocks := [][]byte{join(first, tc.rest), join(least, tc.rest), join(many, tc.rest), tc.rest, join(index(62), index(63), index(64), tc.rest)}
+				for i := range blocks {
+					sameAsPlain(t, blocks[i:], func(int) Kind { return kind })
+				}
+			}
+		})
+	}
+}
+
 // TestCacheEntryIsNotShared: what a call does to its list is not seen by the next.
 func TestCacheEntryIsNotShared(t *testing.T) {
 	d := NewDecoder(wide)

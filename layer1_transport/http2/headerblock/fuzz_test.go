@@ -135,6 +135,7 @@ func FuzzDecodeCache(f *testing.F) {
 	least := block(aRequest...)
 	f.Add(uint8(0), pack(least, request(""), request("1S"), request("2S"), request("")))
 	f.Add(uint8(0), pack(least, request(""), join(request(""), resize(0))))
+	f.Add(uint8(0), pack(least, join(request(""), timeoutName, text("5S"), inserted("x", "1")), join(request(""), timeoutName, text("5S"))))
 	f.Add(uint8(0), pack(least, request(""), join(request(""), inserted("a", "1")), request(""), index(62)))
 	f.Add(uint8(2), pack(block("a: 1"), index(62), index(62), join(resize(0), resize(4096)), index(62)))
 	f.Add(uint8(2), pack([]byte{0xff}, []byte{0xff, 0x80}, []byte{0x3f}))

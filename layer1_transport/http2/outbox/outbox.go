@@ -19,8 +19,13 @@ import (
 // cheaper than another element of writev.
 const copyLimit = 8 << 10
 
-// keepLimit bounds the buffer that is kept for the next batch.
-const keepLimit = 1 << 20
+// keepLimit bounds the buffer that is kept for the next batch. idleLimit does
+// so for a batch that has used less than a quarter of it, so that a connection
+// gives back what only a burst has needed.
+const (
+	keepLimit = 1 << 20
+	idleLimit = 64 << 10
+)
 
 // An Outbox collects frames in the order in which they are to be written.
 //
@@ -102,7 +107,7 @@ func (o *Outbox) Take() Batch {
 // Recycle releases the payload of b and keeps its memory for a later batch.
 func (o *Outbox) Recycle(b Batch) {
 	b.Release()
-	if cap(b.small) > keepLimit {
+	if size := cap(b.small); size > keepLimit || size > idleLimit && len(b.small) < size/4 {
 		return
 	}
 	o.spare = Batch{small: b.small[:0], large: b.large[:0], iov: b.iov[:0]}
@@ -113,6 +118,7 @@ func (b *Batch) Len() int { return b.size }
 
 // Release drops the references to payload.
 func (b *Batch) Release() {
+	clear(b.iov[:cap(b.iov)]) // which would keep the payload's memory alive
 	for i := range b.large {
 		b.large[i].buf.Release()
 	}

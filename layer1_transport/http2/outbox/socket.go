@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"net"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -10,24 +11,38 @@ import (
 //
 // TryWrite and Write are called by one goroutine at a time.
 type Socket struct {
-	nc  net.Conn
-	raw syscall.RawConn // nil where the connection has none
+	// Set by NewSocket, read-only afterwards.
+	nc      net.Conn
+	raw     syscall.RawConn // nil where TryWrite cannot write
+	vectors bool            // writev may be used
+	try     func(fd uintptr) bool
 
 	// Owned by the caller of TryWrite.
 	batch *Batch
 	n     int
 	err   error
-	try   func(fd uintptr) bool
 }
 
-// NewSocket returns a socket for nc. Where nc has a file descriptor, which TLS
-// and in-memory connections have not, TryWrite can write.
+// NewSocket returns a socket for nc. On the connections of package net
+// TryWrite can write; on others, such as TLS and in-memory ones, it cannot.
+//
+// The type has to be exactly one of package net's. A type that embeds one has
+// its file descriptor too, but its own Write may count, delay or encrypt, and
+// must not be passed by.
 func NewSocket(nc net.Conn) *Socket {
 	s := &Socket{nc: nc}
-	if sc, ok := nc.(syscall.Conn); ok && canTry {
-		if raw, err := sc.SyscallConn(); err == nil {
-			s.raw = raw
-		}
+	var sc syscall.Conn
+	switch c := nc.(type) {
+	case *net.TCPConn:
+		sc = c
+	case *net.UnixConn:
+		sc = c
+	default:
+		return s
+	}
+	s.vectors = true
+	if raw, err := sc.SyscallConn(); err == nil && canTry {
+		s.raw = raw
 	}
 	s.try = s.tryFD // bound once, so that a write allocates nothing
 	return s
@@ -73,12 +88,62 @@ func (s *Socket) Write(b *Batch, skip int, timeout time.Duration) error {
 		if err := s.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 			return err
 		}
-		n, err := iov.WriteTo(s.nc)
+		n, err := s.writeSome(&iov)
 		if err != nil && (n == 0 || !isTimeout(err)) {
 			return err
 		}
 	}
 	return s.nc.SetWriteDeadline(time.Time{})
+}
+
+// writeSome writes from the front of iov and removes what was written.
+func (s *Socket) writeSome(iov *net.Buffers) (int64, error) {
+	if s.vectors {
+		return iov.WriteTo(s.nc)
+	}
+	p := (*iov)[0]
+	if len(p) < chunkSize && len(*iov) > 1 {
+		chunk, _ := chunks.Get().(*[chunkSize]byte)
+		if chunk == nil {
+			chunk = new([chunkSize]byte)
+		}
+		defer chunks.Put(chunk)
+		p = gather(chunk[:0], *iov)
+	}
+	n, err := s.nc.Write(p[:min(len(p), chunkSize)])
+	consume(iov, n)
+	return int64(n), err
+}
+
+// chunkSize is how much one Write carries where there is no writev: the
+// longest record of TLS, RFC 8446 §5.1. Pieces are copied together up to that,
+// because TLS would make a record of the nine bytes before each payload; and
+// more would make a peer that is slow but alive look like a stall.
+const chunkSize = 16 << 10
+
+// chunks holds memory for gather. Plain memory, so it may be shared.
+var chunks sync.Pool
+
+// gather appends the front of iov to dst, up to the capacity of dst.
+func gather(dst []byte, iov net.Buffers) []byte {
+	for _, p := range iov {
+		room := cap(dst) - len(dst)
+		dst = append(dst, p[:min(room, len(p))]...)
+	}
+	return dst
+}
+
+// consume removes the first n bytes of iov.
+func consume(iov *net.Buffers, n int) {
+	for v := *iov; n > 0; v = *iov {
+		if n < len(v[0]) {
+			v[0] = v[0][n:]
+			return
+		}
+		n -= len(v[0])
+		v[0] = nil
+		*iov = v[1:]
+	}
 }
 
 func isTimeout(err error) bool {

@@ -11,7 +11,8 @@ import (
 // Golden returns the form of a record that is the same from run to run: what
 // each goroutine did, in its order, and for each event the event that caused
 // it. How goroutines take turns differs, and so do times, sizes of reads and
-// writes, and numbers of events; none of that is in it.
+// writes, and numbers of events; none of that is in it. What a block does when
+// its last reference goes stands in a lane of its own.
 func Golden(records []trace.Record) string {
 	lanes := map[string][]trace.Record{}
 	place := map[trace.EventID]string{}
@@ -20,6 +21,9 @@ func Golden(records []trace.Record) string {
 			continue
 		}
 		lane := strings.TrimSpace(r.Endpoint + " " + r.Lane)
+		if r.Op == "element.destroy" {
+			lane = r.Endpoint + " whoever drops the last reference"
+		}
 		place[r.ID] = fmt.Sprintf("%s/%d", lane, len(lanes[lane])+1)
 		lanes[lane] = append(lanes[lane], r)
 	}

@@ -41,7 +41,7 @@ func (p *printer) record(r trace.Record) {
 	case r.Op == opScene:
 		p.zero, p.begun = r.Elapsed, true
 		fmt.Fprintf(p.w, "\n%s\n%s\n", r.Text, strings.Repeat("─", len([]rune(r.Text))))
-		fmt.Fprintf(p.w, "%9s  %4s  %-6s %-20s %-11s %s\n", "time", "#", "end", "goroutine", "layer", "what, and the # that caused it")
+		fmt.Fprintf(p.w, "%9s  %4s  %-6s %-26s %-11s %s\n", "time", "#", "end", "goroutine", "layer", "what, and the # that caused it")
 		return
 	case r.Op == trace.OpRole || !p.begun:
 		return
@@ -50,11 +50,11 @@ func (p *printer) record(r trace.Record) {
 	if p.colour {
 		start, end = colours[min(int(r.Layer), len(colours)-1)], "\x1b[0m"
 	}
-	fmt.Fprintf(p.w, "%7.1fµs  %4d  %-6s %-20s %s%-11s %s%s%s\n",
+	fmt.Fprintf(p.w, "%7.1fµs  %4d  %-6s %-26s %s%-11s %s%s%s\n",
 		float64(r.Elapsed-p.zero)/float64(time.Microsecond), r.ID, r.Endpoint, r.Lane,
 		start, layerName(r.Layer), indent(r.Layer), sentence(r), end)
 	for _, f := range r.Fields {
-		fmt.Fprintf(p.w, "%58s%s  %s%s: %s%s\n", "", indent(r.Layer), start, f.Name, f.Value, end)
+		fmt.Fprintf(p.w, "%64s%s  %s%s: %s%s\n", "", indent(r.Layer), start, f.Name, f.Value, end)
 	}
 }
 

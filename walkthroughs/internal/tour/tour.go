@@ -24,6 +24,10 @@ type Env struct {
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Record keeps what happens.
 	Record *trace.Recorder
+	// Handler, if not nil, is called by the server's handler. The test waits
+	// in it until the client waits for the answer, which decides in which
+	// goroutine the callbacks of the client run: a race on the real clock.
+	Handler func()
 	// Settle returns when nothing moves any more at either end. Between the
 	// parts of a tour it keeps what belongs to one part out of the next.
 	Settle func()
