@@ -4,7 +4,7 @@
 //
 //	   layer 5, or a program      ops, tag │      ▲ cq.Event
 //	┌──────────────────────────────────────▼──────┴────────────┐
-//	│ op.go            the eight operations and their errors   │
+//	│ surface.go       the eight operations and their errors   │
 //	│ call.go          Call, the handle; cancel and children   │
 //	│ block.go         what is behind it, used call after call │
 //	│ batch.go         ops checked, claimed, turned into one   │
@@ -51,5 +51,5 @@
 //
 // # Reading order
 //
-// op.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, listener.go, serverfilter.go, match.go.
+// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, listener.go, serverfilter.go, match.go.
 package surface

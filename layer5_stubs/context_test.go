@@ -13,6 +13,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	surface "github.com/strata-grpc/strata/layer4_surface"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 	"github.com/strata-grpc/strata/layer5_stubs/internal/testpb"
 )
@@ -77,22 +78,31 @@ func ready(t *testing.T, f *fixture) {
 // right error, when the client is silent about it.
 func TestServerDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		seen := make(chan [2]error, 1)
 		f := newMemFixture(t, &echo{hook: func(ctx context.Context) error {
 			if d, ok := ctx.Deadline(); !ok || time.Until(d) <= 0 || time.Until(d) > time.Second {
 				t.Errorf("deadline in %v, %t", time.Until(d), ok)
 			}
-			child, cancel := context.WithCancel(context.WithValue(ctx, "k", "v"))
+			child, cancel := context.WithCancel(metadata.NewIncomingContext(ctx, nil))
 			defer cancel()
 			<-child.Done()
-			if child.Err() != context.DeadlineExceeded || ctx.Err() != context.DeadlineExceeded {
-				t.Errorf("Err = %v, of the parent %v; want the deadline", child.Err(), ctx.Err())
-			}
+			seen <- [2]error{child.Err(), ctx.Err()}
 			return ctx.Err()
 		}}, options{})
 		ready(t, f)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		wantCode(t, callOf(ctx, f, "unary"), status.DeadlineExceeded)
+		call, err := f.cc.Channel().CreateCall(surface.CallParams{
+			Method: testpb.Test_Bidi_FullMethodName, Deadline: time.Now().Add(time.Second), DeadlineWatched: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer call.Release()
+		if fault := call.StartBatch([]surface.Op{{Type: surface.SendInitialMetadata}}, "begin"); fault != surface.CallOK {
+			t.Fatal(fault)
+		}
+		if errs := <-seen; errs[0] != context.DeadlineExceeded || errs[1] != context.DeadlineExceeded {
+			t.Errorf("Err = %v, of the parent %v; want the deadline", errs[0], errs[1])
+		}
 	})
 }
 

@@ -207,7 +207,7 @@ func TestInterceptors(t *testing.T) {
 	}
 	streamServer := func(name string) stubs.StreamServerInterceptor {
 		return func(srv any, ss stubs.ServerStream, info *stubs.StreamServerInfo, next stubs.StreamHandler) error {
-			note(fmt.Sprint(name, info.FullMethod, info.IsClientStream, info.IsServerStream))
+			note(fmt.Sprintf("%s%s %t %t", name, info.FullMethod, info.IsClientStream, info.IsServerStream))
 			return next(srv, ss)
 		}
 	}
@@ -228,7 +228,7 @@ func TestInterceptors(t *testing.T) {
 		if kind == "unary" {
 			_, err = f.client.Unary(within(t), new(testpb.Request), stubs.WaitForReady(false))
 		} else {
-			method += "falsetrue"
+			method += " false true"
 			var stream stubs.ServerStreamingClient[testpb.Response]
 			if stream, err = f.client.ServerStream(within(t), new(testpb.Request)); err == nil {
 				_, err = stream.Recv()

@@ -137,15 +137,16 @@ func incomingMD(l *metadata.List) metadata.MD {
 	return md
 }
 
-// callEnded ends the context because the call has. The deadline counts as
-// that of the context itself, whose own timer is as good as due.
+// callEnded ends the context because the call has. A client that gave up at
+// its deadline can only say CANCEL, RFC 9113 §7, so a deadline that has passed
+// here counts as the reason.
 func (c *handlerContext) callEnded(end *surface.CallStatus) {
-	switch cause := endCause(end); {
-	case end.Code == status.DeadlineExceeded:
-		c.end(context.DeadlineExceeded, cause)
-	default:
-		c.end(context.Canceled, cause)
+	err := context.Canceled
+	passed := end.Code != status.OK && !c.deadline.IsZero() && !time.Now().Before(c.deadline)
+	if passed || end.Code == status.DeadlineExceeded {
+		err = context.DeadlineExceeded
 	}
+	c.end(err, endCause(end))
 }
 
 // endCause says why a call on a server has ended.

@@ -1,4 +1,8 @@
 // Package connectivity names the states of a channel and of its connections.
+//
+// The words are those of the gRPC connectivity semantics document. A channel
+// moves between them as its load balancer says, a connection as its transport
+// does; a [Watcher] of either is told of each move, in order.
 package connectivity
 
 // A State is how far a channel or a connection is from carrying calls.

@@ -13,16 +13,16 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
-	kit "github.com/strata-grpc/strata/layer1_transport/transporttest"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest"
 )
 
 // begin returns both ends of a call on a new connection.
-func begin(t *testing.T, cfg inproc.Config) (c, s *kit.Call) {
+func begin(t *testing.T, cfg inproc.Config) (c, s *transporttest.Call) {
 	t.Helper()
 	client, server := inproc.Pair(cfg)
-	acceptor := kit.NewAcceptor(t, server)
-	c = kit.NewClientCall(t, client)
-	if err := c.Batch().SendHeaders(kit.RequestHeaders()).Start().WaitSent(); err != nil {
+	acceptor := transporttest.NewAcceptor(t, server)
+	c = transporttest.NewClientCall(t, client)
+	if err := c.Batch().SendHeaders(transporttest.RequestHeaders()).Start().WaitSent(); err != nil {
 		t.Fatal(err)
 	}
 	s = acceptor.Accept()
@@ -36,7 +36,7 @@ func begin(t *testing.T, cfg inproc.Config) (c, s *kit.Call) {
 
 func TestMessageWaitsForHeadersToBeReceived(t *testing.T) {
 	c, s := begin(t, inproc.Config{})
-	s.Batch().SendHeaders(kit.ResponseHeaders()).SendMessage([]byte("m")).Start()
+	s.Batch().SendHeaders(transporttest.ResponseHeaders()).SendMessage([]byte("m")).Start()
 	recv := c.Batch().RecvMessage(0).Start()
 	if recv.HasMessage() {
 		t.Fatal("recv_message gave a message before the headers were received")
@@ -56,7 +56,7 @@ func TestMessageWaitsForHeadersToBeSent(t *testing.T) {
 	if send.IsSent() {
 		t.Error("a message was sent before the headers")
 	}
-	s.Batch().SendHeaders(kit.ResponseHeaders()).Start()
+	s.Batch().SendHeaders(transporttest.ResponseHeaders()).Start()
 	if err := send.WaitSent(); err != nil {
 		t.Error(err)
 	}
@@ -68,12 +68,12 @@ func TestMessageWaitsForHeadersToBeSent(t *testing.T) {
 func TestTrailersOnlyDropsMessages(t *testing.T) {
 	c, s := begin(t, inproc.Config{})
 	send := s.Batch().SendMessage([]byte("m")).Start()
-	s.Batch().SendTrailers(kit.TrailersOnly(status.OK, "")).Start()
+	s.Batch().SendTrailers(transporttest.TrailersOnly(status.OK, "")).Start()
 	if err := send.WaitSent(); err != nil || !send.WriteClosed() {
 		t.Errorf("send_message: error %v, WriteClosed %v; want nil, true", err, send.WriteClosed())
 	}
-	if md, err := c.Batch().RecvTrailers().Start().WaitTrailers(); kit.StatusOf(md, err).Code() != status.OK {
-		t.Errorf("status %v, want OK", kit.StatusOf(md, err))
+	if md, err := c.Batch().RecvTrailers().Start().WaitTrailers(); transporttest.StatusOf(md, err).Code() != status.OK {
+		t.Errorf("status %v, want OK", transporttest.StatusOf(md, err))
 	}
 }
 
@@ -81,8 +81,8 @@ func TestHeadersThatCameBeforeResetAreReceived(t *testing.T) {
 	c, s := begin(t, inproc.Config{})
 	c.Batch().Cancel(status.Error(status.Canceled, "enough")).Start()
 	b := s.Batch().RecvHeaders().RecvTrailers().Start()
-	if err := b.WaitHeaders(); err != nil || b.Headers.Path != kit.Path {
-		t.Errorf("recv_initial_metadata: path %q, error %v; want %q, nil", b.Headers.Path, err, kit.Path)
+	if err := b.WaitHeaders(); err != nil || b.Headers.Path != transporttest.Path {
+		t.Errorf("recv_initial_metadata: path %q, error %v; want %q, nil", b.Headers.Path, err, transporttest.Path)
 	}
 	if _, err := b.WaitTrailers(); status.CodeOf(err) != status.Canceled {
 		t.Errorf("recv_trailing_metadata: %v, want CANCELLED", err)
@@ -92,7 +92,7 @@ func TestHeadersThatCameBeforeResetAreReceived(t *testing.T) {
 func TestEndOfServerDropsUnreadMessages(t *testing.T) {
 	c, s := begin(t, inproc.Config{})
 	c.Batch().SendMessage([]byte("unread")).Start()
-	s.Batch().SendTrailers(kit.TrailersOnly(status.OK, "")).Start()
+	s.Batch().SendTrailers(transporttest.TrailersOnly(status.OK, "")).Start()
 	b := s.Batch().RecvHeaders().RecvMessage(0).Start()
 	if got, ok, err := b.WaitMessage(); ok || err != nil {
 		t.Errorf("recv_message after the end: %q, %v, %v; want nothing", got, ok, err)
@@ -116,7 +116,7 @@ func TestWindow(t *testing.T) {
 			if err := s.Batch().RecvHeaders().Start().WaitHeaders(); err != nil {
 				t.Fatal(err)
 			}
-			var waiting *kit.Batch
+			var waiting *transporttest.Batch
 			sent := 0
 			for _, size := range tc.sizes {
 				waiting = c.Batch().SendMessage(make([]byte, size)).Start()
@@ -141,16 +141,16 @@ func TestWindow(t *testing.T) {
 func TestStreamsBeginBeforeThereIsAnAcceptor(t *testing.T) {
 	client, server := inproc.Pair(inproc.Config{})
 	const calls = 3
-	var batches []*kit.Batch
+	var batches []*transporttest.Batch
 	for i := range calls {
-		c := kit.NewClientCall(t, client)
+		c := transporttest.NewClientCall(t, client)
 		defer c.WaitGone()
-		batches = append(batches, c.Batch().SendHeaders(kit.RequestHeaders()).SendMessage([]byte{byte(i)}).HalfClose().RecvTrailers().Start())
+		batches = append(batches, c.Batch().SendHeaders(transporttest.RequestHeaders()).SendMessage([]byte{byte(i)}).HalfClose().RecvTrailers().Start())
 		if err := batches[i].WaitSent(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	acceptor := kit.NewAcceptor(t, server)
+	acceptor := transporttest.NewAcceptor(t, server)
 	for i := range calls {
 		s := acceptor.Accept()
 		defer s.WaitGone()
@@ -158,11 +158,11 @@ func TestStreamsBeginBeforeThereIsAnAcceptor(t *testing.T) {
 		if len(got) != 1 || int(got[0]) != i {
 			t.Errorf("call %d: message %v, error %v; want the calls in order", i, got, err)
 		}
-		s.Batch().SendTrailers(kit.TrailersOnly(status.OK, "")).Start()
+		s.Batch().SendTrailers(transporttest.TrailersOnly(status.OK, "")).Start()
 	}
 	for _, b := range batches {
-		if md, err := b.WaitTrailers(); kit.StatusOf(md, err).Code() != status.OK {
-			t.Errorf("status %v, want OK", kit.StatusOf(md, err))
+		if md, err := b.WaitTrailers(); transporttest.StatusOf(md, err).Code() != status.OK {
+			t.Errorf("status %v, want OK", transporttest.StatusOf(md, err))
 		}
 	}
 	client.Close()
@@ -170,8 +170,8 @@ func TestStreamsBeginBeforeThereIsAnAcceptor(t *testing.T) {
 
 func TestCloseBeforeThereIsAnAcceptor(t *testing.T) {
 	client, _ := inproc.Pair(inproc.Config{})
-	c := kit.NewClientCall(t, client)
-	b := c.Batch().SendHeaders(kit.RequestHeaders()).RecvTrailers().Start()
+	c := transporttest.NewClientCall(t, client)
+	b := c.Batch().SendHeaders(transporttest.RequestHeaders()).RecvTrailers().Start()
 	client.Close()
 	_, err := b.WaitTrailers()
 	if p := transport.ProgressOf(err); p != transport.ProgressNotSeen || status.CodeOf(err) != status.Unavailable {
@@ -184,11 +184,11 @@ func TestCloseBeforeThereIsAnAcceptor(t *testing.T) {
 // so it may be made again on another connection.
 func TestGoawayFailsWaitingCalls(t *testing.T) {
 	client, server := inproc.Pair(inproc.Config{MaxConcurrentStreams: 1})
-	acceptor := kit.NewAcceptor(t, server)
-	open, waiting := kit.NewClientCall(t, client), kit.NewClientCall(t, client)
-	open.Batch().SendHeaders(kit.RequestHeaders()).Start()
+	acceptor := transporttest.NewAcceptor(t, server)
+	open, waiting := transporttest.NewClientCall(t, client), transporttest.NewClientCall(t, client)
+	open.Batch().SendHeaders(transporttest.RequestHeaders()).Start()
 	s := acceptor.Accept()
-	b := waiting.Batch().SendHeaders(kit.RequestHeaders()).HalfClose().RecvTrailers().Start()
+	b := waiting.Batch().SendHeaders(transporttest.RequestHeaders()).HalfClose().RecvTrailers().Start()
 	if b.IsSent() {
 		t.Error("a call above the limit was sent")
 	}
@@ -197,11 +197,11 @@ func TestGoawayFailsWaitingCalls(t *testing.T) {
 	if p := transport.ProgressOf(err); p != transport.ProgressNotSent {
 		t.Errorf("error %v with progress %d, want ProgressNotSent", err, p)
 	}
-	s.Batch().SendTrailers(kit.TrailersOnly(status.OK, "")).Start()
-	if md, err := open.Batch().RecvTrailers().Start().WaitTrailers(); kit.StatusOf(md, err).Code() != status.OK {
-		t.Errorf("the open call ended with %v, want OK", kit.StatusOf(md, err))
+	s.Batch().SendTrailers(transporttest.TrailersOnly(status.OK, "")).Start()
+	if md, err := open.Batch().RecvTrailers().Start().WaitTrailers(); transporttest.StatusOf(md, err).Code() != status.OK {
+		t.Errorf("the open call ended with %v, want OK", transporttest.StatusOf(md, err))
 	}
-	for _, c := range []*kit.Call{open, waiting, s} {
+	for _, c := range []*transporttest.Call{open, waiting, s} {
 		c.WaitGone()
 	}
 	client.Close()
@@ -212,13 +212,13 @@ func TestGoawayFailsWaitingCalls(t *testing.T) {
 func TestCloseDuringCalls(t *testing.T) {
 	for round := range 30 {
 		client, server := inproc.Pair(inproc.Config{MaxConcurrentStreams: round % 3})
-		acceptor := kit.NewAcceptor(t, server)
+		acceptor := transporttest.NewAcceptor(t, server)
 		var wg sync.WaitGroup
 		for worker := range 4 {
 			wg.Go(func() {
 				for range 5 {
-					c := kit.NewClientCall(t, client)
-					b := c.Batch().SendHeaders(kit.RequestHeaders()).SendMessage([]byte("m")).HalfClose().RecvHeaders().RecvMessage(0).RecvTrailers().Start()
+					c := transporttest.NewClientCall(t, client)
+					b := c.Batch().SendHeaders(transporttest.RequestHeaders()).SendMessage([]byte("m")).HalfClose().RecvHeaders().RecvMessage(0).RecvTrailers().Start()
 					if worker == 3 {
 						c.Batch().Cancel(status.Error(status.Canceled, "enough")).Start()
 					}
@@ -232,7 +232,7 @@ func TestCloseDuringCalls(t *testing.T) {
 			served.Go(func() {
 				s := acceptor.Accept()
 				s.Batch().RecvHeaders().RecvMessage(0).RecvTrailers().Start()
-				s.Batch().SendHeaders(kit.ResponseHeaders()).SendMessage([]byte("r")).SendTrailers(kit.Trailers(status.OK, "")).Start()
+				s.Batch().SendHeaders(transporttest.ResponseHeaders()).SendMessage([]byte("r")).SendTrailers(transporttest.Trailers(status.OK, "")).Start()
 				s.WaitGone()
 			})
 		}
@@ -279,24 +279,24 @@ func TestTrace(t *testing.T) {
 	client, server := inproc.Pair(inproc.Config{
 		Trace: recorder.Endpoint("client", "server"), ServerTrace: recorder.Endpoint("server", "client"), ConnID: 7,
 	})
-	acceptor := kit.NewAcceptor(t, server)
-	c := kit.NewClientCall(t, client)
-	b := c.Batch().SendHeaders(kit.RequestHeaders("x-secret", "hidden")).SendMessage([]byte("abc")).HalfClose().
+	acceptor := transporttest.NewAcceptor(t, server)
+	c := transporttest.NewClientCall(t, client)
+	b := c.Batch().SendHeaders(transporttest.RequestHeaders("x-secret", "hidden")).SendMessage([]byte("abc")).HalfClose().
 		RecvHeaders().RecvMessage(0).RecvTrailers().Start()
 	s := acceptor.Accept()
 	s.Batch().RecvHeaders().RecvMessage(0).RecvTrailers().Start()
-	s.Batch().SendHeaders(kit.ResponseHeaders()).SendMessage([]byte("defg")).SendTrailers(kit.Trailers(status.NotFound, "")).Start()
+	s.Batch().SendHeaders(transporttest.ResponseHeaders()).SendMessage([]byte("defg")).SendTrailers(transporttest.Trailers(status.NotFound, "")).Start()
 	if _, err := b.WaitTrailers(); err != nil {
 		t.Fatal(err)
 	}
-	c2 := kit.NewClientCall(t, client)
-	c2.Batch().SendHeaders(kit.RequestHeaders()).Start()
+	c2 := transporttest.NewClientCall(t, client)
+	c2.Batch().SendHeaders(transporttest.RequestHeaders()).Start()
 	s2 := acceptor.Accept()
 	end := s2.Batch().RecvTrailers().Start()
 	c2.Batch().Cancel(status.Error(status.Canceled, "enough")).Start()
 	_, _ = end.WaitTrailers() // the cancel
 	client.Close()
-	for _, call := range []*kit.Call{c, s, c2, s2} {
+	for _, call := range []*transporttest.Call{c, s, c2, s2} {
 		call.WaitGone()
 	}
 

@@ -1,4 +1,8 @@
 // Package peer describes the other end of a connection.
+//
+// A transport knows its peer from the moment it is connected. A handler finds
+// the client's with [FromContext]; a client learns which server answered a call
+// from the option Peer of layer 5.
 package peer
 
 import (

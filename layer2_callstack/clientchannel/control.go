@@ -105,7 +105,8 @@ func (c *ClientChannel) stopControl() {
 	ctl.sink = nil
 	if r := ctl.resolver; r != nil {
 		ctl.resolver = nil
-		c.wg.Go(func() { c.closeResolver(r) })
+		c.wg.Add(1)
+		go c.closeResolver(r)
 	}
 	if h := ctl.host; h != nil {
 		ctl.host = nil
@@ -118,6 +119,7 @@ func (c *ClientChannel) stopControl() {
 
 // closeResolver is a goroutine, since Close waits for those of the resolver.
 func (c *ClientChannel) closeResolver(r resolver.Resolver) {
+	defer c.wg.Done()
 	defer func() {
 		if p := recover(); p != nil {
 			c.cfg.Logger.Warn("a resolver panicked in Close", "target", c.target.Raw, "panic", p)

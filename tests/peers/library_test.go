@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,16 +151,21 @@ func testContext(t *testing.T) context.Context {
 }
 
 // listen opens a listener on a loopback address, by default on a free port.
+// An address that was in use until now is tried for a while.
 func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
-	lis, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
+	for ctx := testContext(t); ; time.Sleep(time.Millisecond) {
+		lis, err := net.Listen("tcp", addr)
+		if err == nil {
+			return lis
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) || ctx.Err() != nil {
+			t.Fatal(err)
+		}
 	}
-	return lis
 }
 
 // echoStream answers each message with itself.

@@ -5,7 +5,14 @@
 // channel's [Sink] whenever it knows better. This is gRPC core's resolver
 // factory, resolver and result handler.
 //
-// Reading order: resolver.go, target.go, then one file for each scheme.
+// # Goroutines
+//
+//	name   started by   ends when
+//	run    DNS.Build    Resolver.Close
+//
+// # Reading order
+//
+// resolver.go, target.go, then one file for each scheme.
 package resolver
 
 import (

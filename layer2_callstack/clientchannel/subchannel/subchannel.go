@@ -9,7 +9,16 @@
 // methods of [Subchannel] put their work there. Only the pointer to the present
 // connection is read by calls directly.
 //
-// Reading order: subchannel.go, env.go, dial.go, conn.go, attempt.go.
+// # Goroutines
+//
+//	name          started by     ends when
+//	run           an attempt     connected, failed or abandoned
+//	awaitClose    a connection   its transport has closed
+//	Close         a transport that nobody wants, when it has closed
+//
+// # Reading order
+//
+// subchannel.go, env.go, dial.go, conn.go, attempt.go.
 package subchannel
 
 import (

@@ -1,4 +1,8 @@
 // Package reject answers calls that a filter of a server does not let through.
+//
+// The answer is Trailers-Only, with the :status and the code that the filter
+// chooses, and goes straight down from the filter: the ones above never see the
+// call begin and only learn that it failed.
 package reject
 
 import (

@@ -1,0 +1,183 @@
+package outbox
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"testing"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+)
+
+// payload returns a buffer of n bytes that begin with first.
+func payload(n int, first byte) *transport.Buffer {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = first + byte(i)
+	}
+	return transport.WrapBuffer(p)
+}
+
+// small appends a copy of p.
+func small(o *Outbox, p []byte) {
+	o.Append(func(dst []byte) []byte { return append(dst, p...) })
+}
+
+// flat returns the bytes of b without the first skip.
+func flat(b *Batch, skip int) []byte {
+	var p []byte
+	for _, piece := range b.Buffers(skip) {
+		p = append(p, piece...)
+	}
+	return p
+}
+
+// TestOrder appends small and large things at random and compares with a
+// plain buffer: order, lengths, and what is left behind any number of bytes.
+func TestOrder(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		var o Outbox
+		var total int64
+		for range 4 { // the memory of the first batches is used again
+			var want []byte
+			for range r.IntN(12) {
+				buf := payload([]int{0, 1, 9, copyLimit - 1, copyLimit, copyLimit + 1, 3 * copyLimit}[r.IntN(7)], byte(r.IntN(256)))
+				want = append(want, buf.Bytes()...)
+				if r.IntN(2) == 0 {
+					small(&o, buf.Bytes())
+				} else {
+					o.AppendPayload(buf, buf.Bytes())
+				}
+				buf.Release()
+			}
+			total += int64(len(want))
+			if o.Len() != len(want) || o.Total() != total {
+				t.Fatalf("seed %d: Len %d and Total %d, want %d and %d", seed, o.Len(), o.Total(), len(want), total)
+			}
+			b := o.Take()
+			if b.Len() != len(want) || o.Len() != 0 {
+				t.Fatalf("seed %d: Take gave %d bytes and left %d, want %d and 0", seed, b.Len(), o.Len(), len(want))
+			}
+			if p, ok := b.Plain(); ok && !bytes.Equal(p, want) {
+				t.Fatalf("seed %d: Plain differs", seed)
+			}
+			for range 50 {
+				skip := r.IntN(len(want) + 1)
+				if !bytes.Equal(flat(&b, skip), want[skip:]) {
+					t.Fatalf("seed %d: Buffers(%d) differs", seed, skip)
+				}
+			}
+			o.Recycle(b)
+		}
+	}
+}
+
+// TestSkipEveryByte: a write can stop anywhere.
+func TestSkipEveryByte(t *testing.T) {
+	var o Outbox
+	var want []byte
+	for i, n := range []int{9, copyLimit, 9, copyLimit + 3, 0, 5} {
+		buf := payload(n, byte(i))
+		want = append(want, buf.Bytes()...)
+		o.AppendPayload(buf, buf.Bytes())
+	}
+	b := o.Take()
+	for skip := range len(want) + 1 {
+		if !bytes.Equal(flat(&b, skip), want[skip:]) {
+			t.Fatalf("Buffers(%d) differs", skip)
+		}
+		for _, p := range b.Buffers(skip) {
+			if len(p) == 0 { // writev takes the address of the first byte
+				t.Fatalf("Buffers(%d) holds an empty piece", skip)
+			}
+		}
+	}
+}
+
+// TestCopyLimit: what is short is copied and its buffer let go at once.
+func TestCopyLimit(t *testing.T) {
+	var o Outbox
+	short, long := payload(copyLimit-1, 1), payload(copyLimit, 2)
+	o.AppendPayload(short, short.Bytes())
+	short.Release()
+	if short.Bytes() != nil {
+		t.Error("the outbox has a reference of a buffer that it copied")
+	}
+	o.AppendPayload(long, long.Bytes())
+	long.Release()
+	if long.Bytes() == nil {
+		t.Error("the outbox has no reference of a buffer that it will write from")
+	}
+	b := o.Take()
+	o.Recycle(b)
+	if long.Bytes() != nil {
+		t.Error("Recycle left a reference")
+	}
+}
+
+// TestRecycleKeepsNothingAlive: the memory of a batch must not refer to
+// payload that others may use by then.
+func TestRecycleKeepsNothingAlive(t *testing.T) {
+	var o Outbox
+	buf := payload(copyLimit, 1)
+	for range 5 {
+		o.AppendPayload(buf, buf.Bytes())
+	}
+	b := o.Take()
+	b.Buffers(0)
+	b.Buffers(4 * copyLimit) // shorter, over the same memory
+	o.Recycle(b)
+	for i, p := range o.spare.iov[:cap(o.spare.iov)] {
+		if p != nil {
+			t.Errorf("vector %d still refers to payload", i)
+		}
+	}
+	for i, p := range o.spare.large[:cap(o.spare.large)] {
+		if p.buf != nil || p.data != nil {
+			t.Errorf("piece %d still refers to payload", i)
+		}
+	}
+}
+
+func TestRecycleBoundsMemory(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		used, cap int
+		kept      bool
+	}{
+		{"a small buffer", 0, 4 << 10, true},
+		{"a large buffer in use", 256 << 10, 512 << 10, true},
+		{"a large buffer hardly used", 17, 512 << 10, false},
+		{"a buffer past the limit", 2 << 20, 2 << 20, false},
+	} {
+		var o Outbox
+		o.Commit(make([]byte, tc.used, tc.cap))
+		b := o.Take()
+		o.Recycle(b)
+		if kept := cap(o.spare.small) > 0; kept != tc.kept {
+			t.Errorf("%s: kept is %v", tc.name, kept)
+		}
+	}
+}
+
+// TestDiscard: an outbox of a broken connection holds nothing any more, and
+// still counts.
+func TestDiscard(t *testing.T) {
+	var o Outbox
+	buf := payload(2*copyLimit, 1)
+	o.AppendPayload(buf, buf.Bytes())
+	small(&o, []byte("abc"))
+	o.Discard()
+	if o.Len() != 0 {
+		t.Errorf("%d bytes wait", o.Len())
+	}
+	small(&o, []byte("def"))
+	o.AppendPayload(buf, buf.Bytes())
+	if want := int64(2*2*copyLimit + 6); o.Len() != 0 || o.Total() != want {
+		t.Errorf("Len %d, Total %d, want 0 and %d", o.Len(), o.Total(), want)
+	}
+	buf.Release()
+	if buf.Bytes() != nil {
+		t.Error("a reference is left")
+	}
+}
