@@ -89,10 +89,14 @@ type RecvInitialMetadata struct {
 
 // RecvMessage receives one message.
 type RecvMessage struct {
-	// Limit is the longest message that is wanted, in bytes; 0 means
-	// no limit. A longer one is refused with RESOURCE_EXHAUSTED when its
-	// five-byte prefix arrives, before any of it is read or credited.
+	// Limit is the longest message that is wanted, in bytes. 0 leaves it to
+	// the message_size filter of layer 2; where it gets to the transport, 0 or
+	// less is no limit. A longer message is refused with RESOURCE_EXHAUSTED when
+	// its five-byte prefix arrives, before any of it is read or credited.
 	Limit int
+	// LimitName says in that error who sets the limit, such as "server option
+	// MaxRecvMsgSize". Empty says nothing.
+	LimitName string
 
 	// Only says that the stream must not carry another message, as on the
 	// response side of a unary call. One that arrives fails the stream with

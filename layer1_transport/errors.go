@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -76,4 +77,14 @@ func ProgressOf(err error) Progress {
 		return e.Progress
 	}
 	return ProgressUnknown
+}
+
+// TooLong returns how a stream fails whose peer sent a message of length bytes,
+// more than op allows.
+func TooLong(length int, op *RecvMessage) *Error {
+	reason := fmt.Sprintf("a message of %d bytes passes the receive limit of %d bytes", length, op.Limit)
+	if op.LimitName != "" {
+		reason += " (" + op.LimitName + ")"
+	}
+	return &Error{Code: status.ResourceExhausted, Reason: reason}
 }

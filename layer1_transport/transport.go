@@ -95,7 +95,8 @@ type Op struct {
 	Goaway *Goaway
 
 	// Disconnect closes the connection at once; the streams fail with this
-	// error as cause.
+	// error as cause, and with its status code if it carries one, else with
+	// UNAVAILABLE.
 	Disconnect error
 
 	// Ping sends one PING. Its callbacks run when it was written and when

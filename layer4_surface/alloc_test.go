@@ -66,7 +66,7 @@ func TestAllocsWithoutTrace(t *testing.T) {
 	var off tracer
 	if n := testing.AllocsPerRun(100, func() {
 		if off.on() {
-			off.create(nil)
+			off.create(nil, 0)
 		}
 	}); n > 0 {
 		t.Errorf("an event without a sink allocates %v times", n)

@@ -203,6 +203,7 @@ func (b *batch) fill(ops []Op) {
 			steps++
 			b.message = o.RecvMessage
 			op.Ops |= transport.OpRecvMessage
+			op.RecvMessage.Limit, op.RecvMessage.LimitName = o.Limit, c.limitName()
 			op.RecvMessage.Only = o.Flags&transport.FlagOnlyMessage != 0
 			op.RecvMessage.Ready = (*batchMessage)(b)
 		case RecvStatusOnClient:
@@ -264,4 +265,13 @@ func orElse[T any](p, other *T) *T {
 		return other
 	}
 	return p
+}
+
+// limitName says in an error who sets how long a received message may be. The
+// names are those of layer 5, where most users are.
+func (c *call) limitName() string {
+	if c.server != nil {
+		return "server option MaxRecvMsgSize"
+	}
+	return "client option MaxCallRecvMsgSize"
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
@@ -162,6 +163,9 @@ type CallParams struct {
 	// DeadlineWatched says that the caller cancels the call at its deadline,
 	// so that no timer is armed for it.
 	DeadlineWatched bool
+
+	// Cause is the trace event that led to the call, 0 without a trace.
+	Cause trace.EventID
 }
 
 // CreateCall returns a new call, which its handle's Release ends. Nothing is
@@ -188,7 +192,7 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 		args.Start = time.Now()
 	}
 	if call.pool.trace.on() {
-		call.pool.trace.create(call)
+		call.pool.trace.create(call, p.Cause)
 	}
 	fault := call.stack.Init()
 	switch {

@@ -54,8 +54,8 @@ func (t *tracer) channel(op, text string) {
 }
 
 //go:noinline
-func (t *tracer) create(c *call) {
-	t.emit(c, trace.Event{Op: "call.create", Text: c.method})
+func (t *tracer) create(c *call, cause trace.EventID) {
+	t.emit(c, trace.Event{Cause: cause, Op: "call.create", Text: c.method})
 	if !c.deadline.IsZero() {
 		t.emit(c, trace.Event{Op: "deadline", Text: time.Until(c.deadline).String()})
 	}

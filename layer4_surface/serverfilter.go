@@ -126,6 +126,7 @@ func (d *serverHeaders) Run(err error) {
 		return
 	}
 	s.read.Ops = transport.OpRecvMessage
+	s.read.RecvMessage.Limit, s.read.RecvMessage.LimitName = 0, c.limitName()
 	s.read.RecvMessage.Only = m.payload == PayloadReadOnly
 	s.read.RecvMessage.Ready = (*serverPayload)(s)
 	c.Ref()

@@ -84,6 +84,10 @@ type Op struct {
 	// RecvMessage is where the received message goes, with its reference.
 	RecvMessage **transport.Buffer
 
+	// Limit is the longest message to receive, in bytes. 0 means the limit of
+	// the channel or server, less means none.
+	Limit int
+
 	// Status is what the server answers. Nil is OK.
 	Status *status.Status
 

@@ -84,15 +84,6 @@ func (c *dialConfig) channelOptions() []surface.ChannelOption {
 				return dial(ctx, address)
 			}))
 	}
-	for _, o := range c.calls {
-		if l, ok := o.(recvLimit); ok {
-			n := l.bytes
-			if n == 0 {
-				n = 1 // layer 4 takes 0 for its default; the call refuses the one byte
-			}
-			opts = append(opts, surface.WithMaxRecvMessageSize(n))
-		}
-	}
 	return opts
 }
 

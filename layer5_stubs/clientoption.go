@@ -150,7 +150,7 @@ type callConfig struct {
 	flags           uint32 // of send_initial_metadata
 	authority       string
 	maxSend         sizeLimit
-	maxRecv         sizeLimit
+	maxRecv         int // 0 is the channel's
 	onFinish        []func(error)
 }
 
@@ -158,6 +158,22 @@ type callConfig struct {
 func (c *callConfig) apply(opts []CallOption) {
 	for _, o := range opts {
 		o.applyCall(c)
+	}
+}
+
+// store gives what was asked for to whoever did: the call has ended and its
+// handle is still valid.
+func (c *callConfig) store(call surface.Call, headers, trailers *metadata.List) {
+	if c.header != nil {
+		*c.header = headers.MD()
+	}
+	if c.trailer != nil {
+		*c.trailer = trailers.MD()
+	}
+	if c.peer != nil {
+		if p := call.Peer(); p != nil {
+			*c.peer = *p
+		}
 	}
 }
 
@@ -172,14 +188,14 @@ type callOption func(*callConfig)
 
 func (f callOption) applyCall(c *callConfig) { f(c) }
 
-// Header has the server's headers stored in md when a unary call has ended.
+// Header has the server's headers stored in md when the call has ended.
 func Header(md *metadata.MD) CallOption { return callOption(func(c *callConfig) { c.header = md }) }
 
-// Trailer has the server's trailers stored in md when a unary call has ended.
+// Trailer has the server's trailers stored in md when the call has ended.
 func Trailer(md *metadata.MD) CallOption { return callOption(func(c *callConfig) { c.trailer = md }) }
 
-// Peer has the server that took a unary call stored in p when it has ended. p
-// stays as it is where the call did not get as far as that.
+// Peer has the server that took the call stored in p when it has ended. p stays
+// as it is where the call did not get as far as that.
 func Peer(p *peer.Peer) CallOption { return callOption(func(c *callConfig) { c.peer = p }) }
 
 // WaitForReady says whether a call waits while the channel cannot connect. The
@@ -211,14 +227,8 @@ func MaxCallSendMsgSize(bytes int) CallOption {
 	return callOption(func(c *callConfig) { c.maxSend = limit })
 }
 
-// recvLimit is an option that the channel has to know of too.
-type recvLimit struct{ sizeLimit }
-
-func (l recvLimit) applyCall(c *callConfig) { c.maxRecv = l.sizeLimit }
-
 // MaxCallRecvMsgSize bounds the messages that a call receives, in bytes. The
-// bound of the channel is 4 MiB, or what [WithDefaultCallOptions] says: a call
-// can lower it and not raise it.
+// default is 4 MiB. A longer message is refused before it is read.
 func MaxCallRecvMsgSize(bytes int) CallOption {
-	return recvLimit{limitOf(bytes, "MaxCallRecvMsgSize")}
+	return callOption(func(c *callConfig) { c.maxRecv = max(bytes, 1) })
 }

@@ -80,7 +80,7 @@ func newStream(ctx context.Context, desc *StreamDesc, cc *ClientConn, method str
 	if cc.trace.on() {
 		s.event = cc.trace.stub(0, "stub.stream", method, trace.DirDown, nil)
 	}
-	call, err := cc.createCall(ctx, method, &s.cfg)
+	call, err := cc.createCall(ctx, method, &s.cfg, s.event)
 	if err != nil {
 		return nil, err
 	}
@@ -115,9 +115,12 @@ func (s *clientStream) begin() error {
 		s.stopCtx()
 		return refused("client", fault, &initial)
 	}
-	s.call.StartBatchAndExecute([]surface.Op{
+	fault = s.call.StartBatchAndExecute([]surface.Op{
 		{Type: surface.RecvInitialMetadata, RecvMetadata: &s.headers},
 	}, (*streamHeaders)(s))
+	if fault != surface.CallOK {
+		close(s.hasHeaders) // so that nobody waits for what was not asked for
+	}
 	return nil
 }
 
@@ -137,6 +140,7 @@ func (d *streamEnded) Run(bool) {
 	if s.status.Code != status.OK {
 		s.err = endError(s.ctx, &s.status, &s.trailers)
 	}
+	s.cfg.store(s.call, &s.headers, &s.trailers)
 	if s.cc.trace.on() {
 		s.cc.trace.stub(s.event, "return", s.method, trace.DirUp, s.err)
 	}
@@ -286,8 +290,7 @@ func (s *clientStream) perform(ops []surface.Op, tag any) (ok bool, fault surfac
 	return s.call.Pluck(tag, nil).Success, surface.CallOK
 }
 
-// abort ends the call because of a mistake on this side, and returns err or,
-// if the call has ended already, the status that it has.
+// abort ends the call because of a mistake on this side, which err describes.
 func (s *clientStream) abort(err error) error {
 	st := status.Convert(err)
 	s.call.CancelWithStatus(st.Code(), st.Message())
@@ -301,7 +304,7 @@ func (s *clientStream) RecvMsg(m any) error {
 	if s.recv.done {
 		return s.finalStatus()
 	}
-	op := surface.Op{Type: surface.RecvMessage, RecvMessage: &s.recv.message}
+	op := surface.Op{Type: surface.RecvMessage, RecvMessage: &s.recv.message, Limit: s.cfg.maxRecv}
 	if !s.desc.ServerStreams {
 		op.Flags = onlyMessage
 	}
@@ -348,9 +351,6 @@ func (s *clientStream) finalStatus() error {
 }
 
 func (s *clientStream) decode(buf *transport.Buffer, m any) error {
-	if err := s.cfg.maxRecv.check("client", "receive", buf.Len()); err != nil {
-		return err
-	}
 	if s.cc.trace.on() {
 		s.cc.trace.stub(s.event, "unmarshal", typeText(m), trace.DirUp, nil)
 	}

@@ -258,7 +258,9 @@ func TestCloseClient(t *testing.T) {
 		synctest.Wait()
 		f.cc.Close()
 		for range 2 {
-			if err := <-ended; !strings.Contains(fmt.Sprint(err), "the channel is closed") {
+			err := <-ended
+			wantCode(t, err, status.Canceled)
+			if !strings.Contains(fmt.Sprint(err), "the channel is closed") {
 				t.Errorf("a call under way ended with %v", err)
 			}
 		}
@@ -277,4 +279,31 @@ func TestTwoBubbles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestOneRequestIsNeverEOF: where the client sends one message, the end of the
+// call comes as its status from every method, and a stream that was refused
+// leaves nothing running.
+func TestOneRequestIsNeverEOF(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cc := dial(t, "memory", stubs.WithContextDialer(refuse))
+		stream, err := testpb.NewTestClient(cc).ServerStream(t.Context(), new(testpb.Request))
+		if err == nil {
+			_, err = stream.Recv()
+		}
+		wantCode(t, err, status.Unavailable)
+		if !errors.Is(err, errRefused) {
+			t.Errorf("%v does not match what the dialer said", err)
+		}
+		raw, err := cc.NewStream(t.Context(), &stubs.StreamDesc{ServerStreams: true}, testpb.Test_ServerStream_FullMethodName)
+		if err != nil {
+			wantCode(t, err, status.Unavailable)
+			return
+		}
+		synctest.Wait()
+		wantCode(t, raw.SendMsg(new(testpb.Request)), status.Unavailable)
+		if err := raw.CloseSend(); err != nil {
+			t.Errorf("CloseSend = %v", err)
+		}
+	})
 }

@@ -137,23 +137,30 @@ func (s *Server) recycle(c *serverCall) {
 
 // unknownMethod words why the server has no method of this name.
 func (c *serverCall) unknownMethod() error {
-	path := c.req.Details.Method
-	service, name, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if i := strings.LastIndexByte(name, '/'); ok && i >= 0 {
-		service, name = service+"/"+name[:i], name[i+1:]
-	}
 	s := c.method.server
+	path := c.req.Details.Method
+	service, name, ok := splitMethod(path)
 	s.mu.Lock()
 	known := s.services[service] != nil
 	s.mu.Unlock()
 	switch {
-	case !ok || !strings.HasPrefix(path, "/"):
+	case !ok:
 		return status.Errorf(status.Unimplemented, "malformed method name: %q", path)
 	case known:
 		return status.Errorf(status.Unimplemented, "unknown method %s for service %s", name, service)
 	default:
 		return status.Errorf(status.Unimplemented, "unknown service %s", service)
 	}
+}
+
+// splitMethod cuts "/service/name" at its last slash. gRPC-HTTP2 Path
+func splitMethod(path string) (service, name string, ok bool) {
+	rest, rooted := strings.CutPrefix(path, "/")
+	i := strings.LastIndexByte(rest, '/')
+	if !rooted || i < 0 {
+		return "", "", false
+	}
+	return rest[:i], rest[i+1:], true
 }
 
 // handling is a serverCall as the task of a worker.
@@ -164,6 +171,7 @@ type handling serverCall
 func (d *handling) Run() {
 	c := (*serverCall)(d)
 	s := c.method.server
+	trace.Role(s.trace.sink, "server handler")
 	c.begin()
 	if s.trace.on() {
 		c.event = s.trace.server(c.event, c.req.Call.ID(), "handler", c.method.path, trace.DirUp, nil)

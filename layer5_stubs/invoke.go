@@ -35,6 +35,7 @@ type unaryCall struct {
 const (
 	opSendHeaders = 0
 	opSendMessage = 1
+	opRecvMessage = 4
 )
 
 // getUnary returns a unaryCall that is empty.
@@ -48,7 +49,7 @@ func (cc *ClientConn) getUnary() *unaryCall {
 		opSendMessage: {Type: surface.SendMessage},
 		2:             {Type: surface.SendCloseFromClient},
 		3:             {Type: surface.RecvInitialMetadata, RecvMetadata: &u.headers},
-		4:             {Type: surface.RecvMessage, RecvMessage: &u.message, Flags: onlyMessage},
+		opRecvMessage: {Type: surface.RecvMessage, RecvMessage: &u.message, Flags: onlyMessage},
 		5:             {Type: surface.RecvStatusOnClient, RecvMetadata: &u.trailers, StatusResult: &u.end},
 	}
 	return u
@@ -115,7 +116,7 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 		buf.Release()
 		return err
 	}
-	call, err := cc.createCall(ctx, method, &u.callConfig)
+	call, err := cc.createCall(ctx, method, &u.callConfig, u.event)
 	if err != nil {
 		buf.Release()
 		return err
@@ -123,6 +124,7 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 	u.initial.AppendMD(metadata.Outgoing(ctx))
 	u.ops[opSendHeaders].Flags = u.flags
 	u.ops[opSendMessage].Message = buf
+	u.ops[opRecvMessage].Limit = u.maxRecv
 	if fault := call.StartBatch(u.ops[:], u); fault != surface.CallOK {
 		u.ops[opSendMessage].Message = nil
 		buf.Release()
@@ -134,11 +136,7 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 		cancelFor(ctx, call)
 		call.Pluck(u, nil)
 	}
-	if u.peer != nil {
-		if p := call.Peer(); p != nil {
-			*u.peer = *p
-		}
-	}
+	u.store(call, &u.headers, &u.trailers)
 	call.Release()
 	return cc.result(ctx, u, method, reply)
 }
@@ -146,20 +144,11 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 // result turns what the batch has brought into the caller's results.
 func (cc *ClientConn) result(ctx context.Context, u *unaryCall, method string, reply any) error {
 	defer u.message.Release()
-	if u.header != nil {
-		*u.header = u.headers.MD()
-	}
-	if u.trailer != nil {
-		*u.trailer = u.trailers.MD()
-	}
 	switch {
 	case u.end.Code != status.OK:
 		return endError(ctx, &u.end, &u.trailers)
 	case u.message == nil:
 		return noResponse(method)
-	}
-	if err := u.maxRecv.check("client", "receive", u.message.Len()); err != nil {
-		return err
 	}
 	if cc.trace.on() {
 		u.event = cc.trace.stub(u.event, "unmarshal", typeText(reply), trace.DirUp, nil)
@@ -168,10 +157,10 @@ func (cc *ClientConn) result(ctx context.Context, u *unaryCall, method string, r
 }
 
 // createCall returns a call of layer 4. Whoever uses it watches ctx.
-func (cc *ClientConn) createCall(ctx context.Context, method string, cfg *callConfig) (surface.Call, error) {
+func (cc *ClientConn) createCall(ctx context.Context, method string, cfg *callConfig, cause trace.EventID) (surface.Call, error) {
 	deadline, _ := ctx.Deadline()
 	call, err := cc.channel.CreateCall(surface.CallParams{
-		Method: method, Host: cfg.authority, Deadline: deadline, DeadlineWatched: ctx.Done() != nil,
+		Method: method, Host: cfg.authority, Deadline: deadline, DeadlineWatched: ctx.Done() != nil, Cause: cause,
 	})
 	if err != nil {
 		if _, ok := status.FromError(err); !ok {

@@ -68,7 +68,8 @@ func TestMetadata(t *testing.T) {
 	wantCode(t, err, status.NotFound)
 	check("unary that fails", "Unary", header, trailer)
 
-	stream, err := f.client.Bidi(ctx)
+	var streamHeader, streamTrailer metadata.MD
+	stream, err := f.client.Bidi(ctx, stubs.Header(&streamHeader), stubs.Trailer(&streamTrailer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +93,7 @@ func TestMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("stream", "Bidi", header, stream.Trailer())
+	check("options of a stream", "Bidi", streamHeader, streamTrailer)
 }
 
 // TestSendHeader: headers can go out before the first message, once.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,7 @@ func TestCancelRace(t *testing.T) {
 		})
 	}
 	callers.Wait()
+	f.server.Stop() // the handlers of cancelled calls may still be running
 	late.Wait()
 	if ok.Load() == 0 || cancelled.Load() == 0 {
 		t.Errorf("%d calls succeeded and %d were cancelled; the test wants both", ok.Load(), cancelled.Load())
@@ -115,4 +117,75 @@ func checkedCall(ctx context.Context, f *fixture, text string, unary bool) error
 		return fmt.Errorf("got %d messages of 3 and no error", n)
 	}
 	return nil
+}
+
+// TestStopUnderLoad stops a server, and then the channel, while calls are made.
+// Every call ends, and with one of the codes that say so.
+func TestStopUnderLoad(t *testing.T) {
+	for _, graceful := range []bool{true, false} {
+		t.Run(fmt.Sprintf("graceful=%t", graceful), func(t *testing.T) {
+			f := newFixture(t, new(echo), options{})
+			ctx := within(t)
+			var made atomic.Int64
+			var callers sync.WaitGroup
+			for id := range 16 {
+				callers.Go(func() {
+					for n := 0; ; n++ {
+						err := checkedCall(ctx, f, fmt.Sprintf("%d/%d", id, n), n%2 == 0)
+						made.Add(1)
+						switch status.CodeOf(err) {
+						case status.OK, status.Unavailable:
+						case status.Canceled:
+							return // the channel is closed
+						default:
+							t.Errorf("call ended with %v", err)
+							return
+						}
+					}
+				})
+			}
+			for made.Load() < 200 && ctx.Err() == nil {
+				runtime.Gosched()
+			}
+			if graceful {
+				f.server.GracefulStop()
+			} else {
+				f.server.Stop()
+			}
+			f.cc.Close()
+			callers.Wait()
+		})
+	}
+}
+
+// TestSlowReader: a stream of messages that fill every window waits for its
+// reader, loses nothing, and leaves other calls alone.
+func TestSlowReader(t *testing.T) {
+	f := newFixture(t, new(echo), options{})
+	ctx := within(t)
+	stream, err := f.client.ServerStream(ctx, &testpb.Request{Payload: make([]byte, 200<<10), Responses: 60})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Header(); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 { // while the stream's window is full
+		if _, err := f.client.Unary(ctx, &testpb.Request{Text: "meanwhile"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	for msg, err := range stubs.Messages(stream) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(msg.Payload) != 200<<10 {
+			t.Fatalf("message %d has %d bytes", n, len(msg.Payload))
+		}
+		n++
+	}
+	if n != 60 {
+		t.Errorf("%d messages, want 60", n)
+	}
 }

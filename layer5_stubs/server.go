@@ -223,25 +223,26 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.freeze()
 	err := s.server.Shutdown(ctx)
 	handlers := s.workers.Close()
-	if err != nil && !s.cfg.waitForHandlers {
-		return s.hard(err)
-	}
-	if s.cfg.waitForHandlers {
+	switch {
+	case s.cfg.waitForHandlers:
 		<-handlers
-		return s.hard(err)
+	case err == nil:
+		select {
+		case <-handlers:
+		case <-s.stopped: // by Stop, which does not wait for them either
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
 	}
-	select {
-	case <-handlers:
-	case <-s.stopped: // by Stop, which does not wait for them either
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	}
-	return s.hard(err)
+	return s.finished(err)
 }
 
-// hard makes everybody stop waiting and returns err.
-func (s *Server) hard(err error) error {
-	s.stop.Do(func() { close(s.stopped) })
+// finished makes whoever still waits for handlers stop waiting, and returns err.
+func (s *Server) finished(err error) error {
+	s.stop.Do(func() {
+		s.queue.Shutdown()
+		close(s.stopped)
+	})
 	return err
 }
 
@@ -262,5 +263,5 @@ func (s *Server) Stop() {
 	if s.cfg.waitForHandlers {
 		<-handlers
 	}
-	_ = s.hard(nil)
+	_ = s.finished(nil)
 }

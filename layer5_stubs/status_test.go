@@ -100,9 +100,9 @@ func TestLimits(t *testing.T) {
 	}{
 		{"client sends", options{}, []stubs.CallOption{stubs.MaxCallSendMsgSize(100)}, "stubs: client: cannot send a message of 500"},
 		{"client receives", options{}, []stubs.CallOption{stubs.MaxCallRecvMsgSize(100)}, "client option MaxCallRecvMsgSize"},
-		{"client's channel receives", options{dial: []stubs.DialOption{stubs.WithDefaultCallOptions(stubs.MaxCallRecvMsgSize(100))}}, nil, "100"},
+		{"client's channel receives", options{dial: []stubs.DialOption{stubs.WithDefaultCallOptions(stubs.MaxCallRecvMsgSize(100))}}, nil, "client option MaxCallRecvMsgSize"},
 		{"server sends", options{server: []stubs.ServerOption{stubs.MaxSendMsgSize(100)}}, nil, "server option MaxSendMsgSize"},
-		{"server receives", options{server: []stubs.ServerOption{stubs.MaxRecvMsgSize(100)}}, nil, "100"},
+		{"server receives", options{server: []stubs.ServerOption{stubs.MaxRecvMsgSize(100)}}, nil, "server option MaxRecvMsgSize"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFixture(t, new(echo), tc.o)

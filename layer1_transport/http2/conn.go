@@ -190,9 +190,17 @@ func (c *conn) PerformOp(op *transport.Op) {
 		s.startGoAway(op.Goaway)
 	}
 	if op.Disconnect != nil {
-		c.closeLocked(s.wrapError(status.Unavailable, "disconnected by this side", op.Disconnect))
+		c.closeLocked(s.wrapError(disconnectCode(op.Disconnect), "disconnected by this side", op.Disconnect))
 	}
 	c.release(writeNow)
+}
+
+// disconnectCode is what a disconnect with that cause means to the calls.
+func disconnectCode(cause error) status.Code {
+	if st, ok := status.FromError(cause); ok {
+		return st.Code()
+	}
+	return status.Unavailable
 }
 
 // performPing sends a PING. Caller holds conn.mu.

@@ -47,14 +47,14 @@ func (r *messageReader) keep(p []byte) {
 }
 
 // fill takes bytes for one message from p and returns how many it took.
-func (r *messageReader) fill(p []byte, limit int) (n int, err *transport.Error) {
+func (r *messageReader) fill(p []byte, op *transport.RecvMessage) (n int, err *transport.Error) {
 	if r.msg == nil {
 		n = copy(r.prefix[r.nPrefix:], p)
 		r.nPrefix += n
 		if r.nPrefix < prefixLen {
 			return n, nil
 		}
-		if err := r.begin(limit); err != nil {
+		if err := r.begin(op); err != nil {
 			return n, err
 		}
 	}
@@ -67,13 +67,13 @@ func (r *messageReader) fill(p []byte, limit int) (n int, err *transport.Error) 
 }
 
 // begin looks at a complete prefix.
-func (r *messageReader) begin(limit int) *transport.Error {
+func (r *messageReader) begin(op *transport.RecvMessage) *transport.Error {
 	if r.prefix[0] > 1 {
 		return streamError(status.Internal, "the first byte of a message is %d, must be 0 or 1 (gRPC-HTTP2 Length-Prefixed-Message)", r.prefix[0])
 	}
 	length := int(binary.BigEndian.Uint32(r.prefix[1:]))
-	if limit > 0 && length > limit {
-		return streamError(status.ResourceExhausted, "the peer sent a message of %d bytes, and the receive limit is %d bytes", length, limit)
+	if op.Limit > 0 && length > op.Limit {
+		return transport.TooLong(length, op)
 	}
 	r.msg = transport.NewBuffer(min(length, firstAlloc))
 	r.msg.Compressed = r.prefix[0] == 1
@@ -203,7 +203,7 @@ func (s *session) deframe(st *stream) {
 // consume fills the message that is wanted from p and credits what it took.
 func (s *session) consume(st *stream, p []byte) int {
 	in, op := &st.recv.in, &st.ops.rm.RecvMessage
-	n, err := in.fill(p, op.Limit)
+	n, err := in.fill(p, op)
 	if err != nil {
 		err.Layer, err.Peer = layerName, s.peerName
 		s.refuse(st, err)

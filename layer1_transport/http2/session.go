@@ -198,6 +198,10 @@ func (s *session) closeAll(cause error) {
 		return
 	}
 	s.control.closed = cause
+	code := status.Unavailable
+	if e, ok := cause.(*transport.Error); ok {
+		code = e.Code // of a disconnect by this side, which may say CANCELLED
+	}
 	for s.queues.idle.head != nil {
 		s.fail(s.queues.idle.pop(), s.notSent("connection closed before the call was sent", cause))
 	}
@@ -205,7 +209,7 @@ func (s *session) closeAll(cause error) {
 		s.fail(s.queues.opening.pop(), s.notSent("connection closed before the call was sent", cause))
 	}
 	for _, st := range s.streams {
-		s.fail(st, s.wrapError(status.Unavailable, "connection closed", cause))
+		s.fail(st, s.wrapError(code, "connection closed", cause))
 	}
 	s.failPings()
 	s.notify()

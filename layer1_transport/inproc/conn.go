@@ -1,7 +1,6 @@
 package inproc
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,6 +8,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
 // A conn is what both ends of a connection share.
@@ -193,6 +193,9 @@ func (c *conn) drain(g *transport.Goaway) {
 // nil for a plain Close.
 func (c *conn) close(cause error) {
 	err := unavailable(transport.ProgressUnknown, cause, "connection closed")
+	if st, ok := status.FromError(cause); ok && cause != nil {
+		err.Code = st.Code()
+	}
 	c.mu.Lock()
 	if c.closed != nil {
 		c.mu.Unlock()
@@ -251,9 +254,4 @@ func (r role) String() string {
 		return "client"
 	}
 	return "server"
-}
-
-// tooLong is the text of gRPC core for a message above its limit.
-func tooLong(size, limit int) string {
-	return fmt.Sprintf("received message larger than max (%d vs. %d)", size, limit)
 }

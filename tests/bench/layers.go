@@ -41,6 +41,9 @@ func layerBenchmarks() []layerBenchmark {
 		{4, "StartBatch of six ops", "layer4_surface", "BenchmarkStartBatch"},
 		{4, "unary call over a null transport", "layer4_surface", "BenchmarkUnaryNull"},
 		{4, "unary call, in process, both sides", "layer4_surface", "BenchmarkUnaryInProcess"},
+		{5, "unary call, in process, both sides", "layer5_stubs", "BenchmarkUnaryInProcess"},
+		{5, "unary call, loopback TCP, one caller a CPU", "layer5_stubs", "BenchmarkUnary/callers=1"},
+		{5, "message each way on a stream, loopback TCP", "layer5_stubs", "BenchmarkPingPong"},
 	}
 }
 

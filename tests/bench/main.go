@@ -101,19 +101,24 @@ func parseFlags(args []string) config {
 // runParent measures and reports.
 func runParent(ctx context.Context, cfg config) error {
 	begin := time.Now()
-	report, err := compare(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	report.printCalls(os.Stdout)
-	if cfg.layers {
+	var layers []layerCost
+	if cfg.layers { // first: a name that is missing shows at once
 		benchTime := 100 * time.Millisecond
 		if cfg.quick {
 			benchTime = 10 * time.Millisecond
 		}
-		if report.Layers, err = measureLayers(ctx, layerBenchmarks(), benchTime); err != nil {
+		var err error
+		if layers, err = measureLayers(ctx, layerBenchmarks(), benchTime); err != nil {
 			return err
 		}
+	}
+	report, err := compare(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	report.Layers = layers
+	report.printCalls(os.Stdout)
+	if cfg.layers {
 		report.printLayers(os.Stdout)
 	}
 	fmt.Printf("\n%.0f s in all\n", time.Since(begin).Seconds())

@@ -8,7 +8,7 @@ import (
 
 	credentials "github.com/strata-grpc/strata/layer1_transport/credentials"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	testpb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // strataImpl is Strata with its default options.
@@ -16,24 +16,24 @@ type strataImpl struct{}
 
 // strataService answers what the benchmark asks.
 type strataService struct {
-	testpb.UnimplementedTestServiceServer
+	grpctestingpb.UnimplementedTestServiceServer
 	body []byte
 }
 
 // UnaryCall answers with a payload.
-func (s *strataService) UnaryCall(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
-	return &testpb.SimpleResponse{Payload: &testpb.Payload{Body: s.body}}, nil
+func (s *strataService) UnaryCall(context.Context, *grpctestingpb.SimpleRequest) (*grpctestingpb.SimpleResponse, error) {
+	return &grpctestingpb.SimpleResponse{Payload: &grpctestingpb.Payload{Body: s.body}}, nil
 }
 
 // FullDuplexCall answers each message with a payload.
-func (s *strataService) FullDuplexCall(stream testpb.TestService_FullDuplexCallServer) error {
+func (s *strataService) FullDuplexCall(stream grpctestingpb.TestService_FullDuplexCallServer) error {
 	for {
 		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		out := &testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: s.body}}
+		out := &grpctestingpb.StreamingOutputCallResponse{Payload: &grpctestingpb.Payload{Body: s.body}}
 		if err := stream.Send(out); err != nil {
 			return err
 		}
@@ -46,7 +46,7 @@ func (strataImpl) serve() (addr string, stop func(), err error) {
 		return "", nil, err
 	}
 	s := stubs.NewServer()
-	testpb.RegisterTestServiceServer(s, &strataService{body: make([]byte, payloadSize)})
+	grpctestingpb.RegisterTestServiceServer(s, &strataService{body: make([]byte, payloadSize)})
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(lis) }()
 	return lis.Addr().String(), func() { s.Stop(); <-ended }, nil
@@ -58,18 +58,18 @@ func (strataImpl) dial(addr string) (client, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &strataClient{cc: cc, stub: testpb.NewTestServiceClient(cc), ctx: ctx, cancel: cancel}, nil
+	return &strataClient{cc: cc, stub: grpctestingpb.NewTestServiceClient(cc), ctx: ctx, cancel: cancel}, nil
 }
 
 type strataClient struct {
 	cc     *stubs.ClientConn
-	stub   testpb.TestServiceClient
+	stub   grpctestingpb.TestServiceClient
 	ctx    context.Context // of the streams
 	cancel context.CancelFunc
 }
 
 func (c *strataClient) unary() func() error {
-	req := &testpb.SimpleRequest{ResponseSize: payloadSize, Payload: &testpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &grpctestingpb.SimpleRequest{ResponseSize: payloadSize, Payload: &grpctestingpb.Payload{Body: make([]byte, payloadSize)}}
 	return func() error {
 		out, err := c.stub.UnaryCall(context.Background(), req)
 		if err != nil {
@@ -84,7 +84,7 @@ func (c *strataClient) bidi() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &testpb.StreamingOutputCallRequest{Payload: &testpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &grpctestingpb.StreamingOutputCallRequest{Payload: &grpctestingpb.Payload{Body: make([]byte, payloadSize)}}
 	return func() error {
 		if err := stream.Send(req); err != nil {
 			return err

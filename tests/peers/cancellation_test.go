@@ -129,11 +129,13 @@ func TestCancelReachesHandler(t *testing.T) {
 		})
 		t.Run("connection", func(t *testing.T) {
 			other := p.client.dial(t, s.addr, clientOptions{})
-			if _, err := other.stream(testContext(t), nil); err != nil {
+			s, err := other.stream(testContext(t), nil)
+			if err != nil {
 				t.Fatal(err)
 			}
 			await(t, "the handler to begin", began)
 			other.close()
+			wantCode(t, p.client, s.RecvMsg(new(message)), code.Code_CANCELLED)
 			wantCanceled(t, await(t, "the handler's end", ended))
 		})
 	})

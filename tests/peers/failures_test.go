@@ -44,12 +44,6 @@ func TestFailures(t *testing.T) {
 			says:   []string{"%s", "connection refused"},
 		},
 		{
-			name:   "the host does not exist",
-			target: func(*testing.T) string { return "dns:///no-such-host.invalid:1" },
-			code:   status.Unavailable,
-			says:   []string{"no-such-host.invalid"},
-		},
-		{
 			name:   "an HTTP/1 server",
 			target: func(t *testing.T) string { return fakeServer(t, http1Reply) },
 			code:   status.Unavailable,
@@ -223,7 +217,7 @@ func http1Reply(c net.Conn) {
 // TestBadTargets: a target that can never work is refused when the client is
 // made, and the error quotes it.
 func TestBadTargets(t *testing.T) {
-	for _, target := range []string{"", "unknown-scheme:///x", "dns:///host:port:port", "ipv4:not-an-address", "dns://%zz/x"} {
+	for _, target := range []string{"", "dns:///", "dns:///host:port:port", "[::1", "ipv4:not-an-address", "ipv6:127.0.0.1:1"} {
 		cc, err := stubs.NewClient(target, stubs.WithTransportCredentials(credentials.NewInsecure()))
 		if err == nil {
 			cc.Close()

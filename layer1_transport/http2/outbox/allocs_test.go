@@ -14,10 +14,8 @@ func TestAllocs(t *testing.T) {
 		for name, large := range map[string]int{"small": 0, "with payload": 2 * copyLimit} {
 			writer, reader := sockets(t, network)
 			go func() { _, _ = io.Copy(io.Discard, reader) }()
-			s := NewSocket(writer)
-			var o Outbox
-			buf := payload(max(large, 1), 0)
-			run := func() { writeOne(t, s, &o, buf, large) }
+			w := oneWriter{s: NewSocket(writer), buf: payload(max(large, 1), 0), large: large > 0}
+			run := func() { w.write(t) }
 			for range 10 {
 				run()
 			}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,8 +17,11 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
 
-// sockets returns two ends of a connection of the operating system whose
-// buffers are as small as it allows.
+// socketBuffer is small beside what the tests write, and large enough that
+// TCP over loopback does not wait for delayed acknowledgements.
+const socketBuffer = 64 << 10
+
+// sockets returns two ends of a connection of the operating system.
 func sockets(t testing.TB, network string) (writer, reader net.Conn) {
 	t.Helper()
 	address := "127.0.0.1:0"
@@ -42,7 +46,7 @@ func sockets(t testing.TB, network string) (writer, reader net.Conn) {
 		SetWriteBuffer(int) error
 		SetReadBuffer(int) error
 	}
-	if err := errors.Join(writer.(sized).SetWriteBuffer(4096), reader.(sized).SetReadBuffer(4096)); err != nil {
+	if err := errors.Join(writer.(sized).SetWriteBuffer(socketBuffer), reader.(sized).SetReadBuffer(socketBuffer)); err != nil {
 		t.Fatal(err)
 	}
 	return writer, reader
@@ -73,7 +77,7 @@ func TestTryWriteThenWrite(t *testing.T) {
 		}{
 			{"one buffer", 0, 0},
 			{"small pieces in one buffer", 3000, 1000},
-			{"two large pieces", 2, 4 << 20},
+			{"two large pieces", 2, 1 << 20},
 			{"more pieces than one writev takes", 1100, copyLimit},
 		} {
 			t.Run(network+"/"+tc.name, func(t *testing.T) {
@@ -180,7 +184,8 @@ func TestStall(t *testing.T) {
 		if took := time.Since(start); took != 20*time.Second {
 			t.Errorf("gave up after %v, want 20s", took)
 		}
-		go func() {
+		var slow sync.WaitGroup
+		slow.Go(func() {
 			p := make([]byte, 100)
 			for {
 				time.Sleep(9 * time.Second)
@@ -188,7 +193,7 @@ func TestStall(t *testing.T) {
 					return
 				}
 			}
-		}()
+		})
 		if err := s.Write(&b, 1000, 10*time.Second); err != nil {
 			t.Errorf("a slow peer: %v", err)
 		}
@@ -196,6 +201,7 @@ func TestStall(t *testing.T) {
 			t.Errorf("done after %v, want at least %v", took, least)
 		}
 		reader.Close()
+		slow.Wait()
 	})
 }
 
@@ -204,7 +210,7 @@ func TestStall(t *testing.T) {
 func TestStallOnSocket(t *testing.T) {
 	writer, _ := sockets(t, "tcp")
 	s := NewSocket(writer)
-	b, _ := fill(2, 8<<20)
+	b, _ := fill(2, 2<<20)
 	n, err := s.TryWrite(&b)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +246,7 @@ func TestPeerReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := NewSocket(writer)
-	b, _ := fill(2, 8<<20)
+	b, _ := fill(2, 2<<20)
 	n, err := s.TryWrite(&b)
 	if err != nil {
 		t.Fatal(err)
@@ -263,29 +269,38 @@ func BenchmarkTryWrite(b *testing.B) {
 			writer, reader := sockets(b, "unix")
 			go func() { _, _ = io.Copy(io.Discard, reader) }()
 			s := NewSocket(writer)
-			var o Outbox
-			buf := payload(max(bc.large, 1), 0)
+			w := oneWriter{s: s, buf: payload(max(bc.large, 1), 0), large: bc.large > 0}
 			b.ReportAllocs()
 			for b.Loop() {
-				writeOne(b, s, &o, buf, bc.large)
+				w.write(b)
 			}
 		})
 	}
 }
 
-// writeOne writes a small piece and, if large is not 0, buf.
-func writeOne(t testing.TB, s *Socket, o *Outbox, buf *transport.Buffer, large int) {
-	o.Commit(append(o.Small(), "0123456789abcdef"...))
-	if large > 0 {
-		o.AppendPayload(buf, buf.Bytes())
+// A oneWriter writes as a connection does: the batch is a field, so that it
+// is not allocated for each write.
+type oneWriter struct {
+	s     *Socket
+	o     Outbox
+	batch Batch
+	buf   *transport.Buffer
+	large bool
+}
+
+// write writes a small piece and, if large, buf.
+func (w *oneWriter) write(t testing.TB) {
+	w.o.Commit(append(w.o.Small(), "0123456789abcdef"...))
+	if w.large {
+		w.o.AppendPayload(w.buf, w.buf.Bytes())
 	}
-	batch := o.Take()
-	n, err := s.TryWrite(&batch)
-	if err == nil && n < batch.Len() {
-		err = s.Write(&batch, n, 20*time.Second)
+	w.batch = w.o.Take()
+	n, err := w.s.TryWrite(&w.batch)
+	if err == nil && n < w.batch.Len() {
+		err = w.s.Write(&w.batch, n, 20*time.Second)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Recycle(batch)
+	w.o.Recycle(w.batch)
 }

@@ -2,8 +2,8 @@
 //
 // # Contract
 //
-//   - recv_message: Limit becomes the smaller of what it was and the channel's
-//     own. The transport refuses a longer message at its prefix and says so.
+//   - recv_message: where the call has chosen no Limit it becomes the channel's.
+//     The transport refuses a longer message at its prefix and says so.
 //   - send_message: a message that is too long cancels the call with
 //     RESOURCE_EXHAUSTED before any of it is sent. The batch is passed on all
 //     the same: a cancelled stream fails it, so that its callbacks end in order
@@ -69,10 +69,8 @@ type call struct {
 }
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {
-	if b.Ops.Has(transport.OpRecvMessage) && c.cfg.MaxRecv > 0 {
-		if limit := &b.RecvMessage.Limit; *limit == 0 || *limit > c.cfg.MaxRecv {
-			*limit = c.cfg.MaxRecv
-		}
+	if b.Ops.Has(transport.OpRecvMessage) && b.RecvMessage.Limit == 0 {
+		b.RecvMessage.Limit = c.cfg.MaxRecv
 	}
 	if b.Ops.Has(transport.OpSendMessage) && c.cfg.MaxSend > 0 {
 		if n := b.SendMessage.Buf.Len(); n > c.cfg.MaxSend {

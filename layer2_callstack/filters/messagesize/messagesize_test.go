@@ -26,8 +26,8 @@ func TestRecvLimit(t *testing.T) {
 		{"nothing configured means 4 MiB", 0, 0, 4 << 20},
 		{"a limit of the channel", 10, 0, 10},
 		{"a shorter limit of the call stays", 10, 5, 5},
-		{"a longer limit of the call is shortened", 10, 50, 10},
-		{"no limit", -1, 0, 0},
+		{"a longer limit of the call stays: it chose", 10, 50, 50},
+		{"no limit", -1, 0, -1},
 		{"no limit of the channel leaves the call's", -1, 7, 7},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

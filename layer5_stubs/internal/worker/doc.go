@@ -1,8 +1,7 @@
 // Package worker runs handlers on goroutines that are used again.
 //
-// A fresh goroutine grows its stack while it decodes its first message, which
-// cost 32 % of a busy server's time. A worker that ran before has its stack
-// already.
+// A fresh goroutine grows its stack while it decodes its first message: 32 % of
+// a busy server's time. A worker has grown it already.
 //
 // # Contract
 //

@@ -8,11 +8,11 @@ import (
 	"time"
 
 	status "github.com/strata-grpc/strata/layer1_transport/status"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // cancelAfterBegin: a call is cancelled before its first message.
-func cancelAfterBegin(ctx context.Context, c pb.TestServiceClient) error {
+func cancelAfterBegin(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.StreamingInputCall(ctx)
@@ -25,7 +25,7 @@ func cancelAfterBegin(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // cancelAfterFirstResponse: a call is cancelled while both sides are open.
-func cancelAfterFirstResponse(ctx context.Context, c pb.TestServiceClient) error {
+func cancelAfterFirstResponse(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.FullDuplexCall(ctx)
@@ -42,15 +42,15 @@ func cancelAfterFirstResponse(ctx context.Context, c pb.TestServiceClient) error
 
 // timeoutOnSleepingServer: the deadline passes while the server waits for
 // another message. It may pass as early as in the call's creation.
-func timeoutOnSleepingServer(ctx context.Context, c pb.TestServiceClient) error {
+func timeoutOnSleepingServer(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Millisecond)
 	defer cancel()
 	stream, err := c.FullDuplexCall(ctx)
 	if err != nil {
 		return checkCode("FullDuplexCall", err, status.DeadlineExceeded)
 	}
-	err = stream.Send(&pb.StreamingOutputCallRequest{
-		ResponseType: pb.PayloadType_COMPRESSABLE,
+	err = stream.Send(&grpctestingpb.StreamingOutputCallRequest{
+		ResponseType: grpctestingpb.PayloadType_COMPRESSABLE,
 		Payload:      zeros(exchanges()[0].request),
 	})
 	// A stream that is over already reports io.EOF here and its status below.

@@ -7,7 +7,7 @@ import (
 
 	status "github.com/strata-grpc/strata/layer1_transport/status"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // A Case is one case of the interoperability tests.
@@ -50,9 +50,9 @@ func Find(name string) (c Case, ok bool) {
 }
 
 // onService adapts a case that calls grpc.testing.TestService.
-func onService(run func(context.Context, pb.TestServiceClient) error) func(context.Context, stubs.ClientConnInterface) error {
+func onService(run func(context.Context, grpctestingpb.TestServiceClient) error) func(context.Context, stubs.ClientConnInterface) error {
 	return func(ctx context.Context, cc stubs.ClientConnInterface) error {
-		return run(ctx, pb.NewTestServiceClient(cc))
+		return run(ctx, grpctestingpb.NewTestServiceClient(cc))
 	}
 }
 
@@ -71,23 +71,23 @@ func exchanges() []exchange {
 }
 
 // zeros returns a payload of n zero bytes.
-func zeros(n int) *pb.Payload {
-	return &pb.Payload{Type: pb.PayloadType_COMPRESSABLE, Body: make([]byte, n)}
+func zeros(n int) *grpctestingpb.Payload {
+	return &grpctestingpb.Payload{Type: grpctestingpb.PayloadType_COMPRESSABLE, Body: make([]byte, n)}
 }
 
 // streamingRequest asks for one response of e.response bytes.
-func streamingRequest(e exchange) *pb.StreamingOutputCallRequest {
-	return &pb.StreamingOutputCallRequest{
-		ResponseType:       pb.PayloadType_COMPRESSABLE,
-		ResponseParameters: []*pb.ResponseParameters{{Size: int32(e.response)}},
+func streamingRequest(e exchange) *grpctestingpb.StreamingOutputCallRequest {
+	return &grpctestingpb.StreamingOutputCallRequest{
+		ResponseType:       grpctestingpb.PayloadType_COMPRESSABLE,
+		ResponseParameters: []*grpctestingpb.ResponseParameters{{Size: int32(e.response)}},
 		Payload:            zeros(e.request),
 	}
 }
 
 // checkPayload says what is wrong with a payload that should be n zero bytes.
-func checkPayload(p *pb.Payload, n int) error {
-	if p.GetType() != pb.PayloadType_COMPRESSABLE {
-		return fmt.Errorf("the payload's type is %v, want %v", p.GetType(), pb.PayloadType_COMPRESSABLE)
+func checkPayload(p *grpctestingpb.Payload, n int) error {
+	if p.GetType() != grpctestingpb.PayloadType_COMPRESSABLE {
+		return fmt.Errorf("the payload's type is %v, want %v", p.GetType(), grpctestingpb.PayloadType_COMPRESSABLE)
 	}
 	if len(p.GetBody()) != n {
 		return fmt.Errorf("the payload has %d bytes, want %d", len(p.GetBody()), n)

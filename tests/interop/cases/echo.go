@@ -7,7 +7,7 @@ import (
 
 	metadata "github.com/strata-grpc/strata/layer1_transport/metadata"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // The metadata that a server of the test service sends back, one key in its
@@ -21,14 +21,14 @@ const (
 
 // customMetadata: metadata travels both ways, text and binary, in unary calls
 // and in streams.
-func customMetadata(ctx context.Context, c pb.TestServiceClient) error {
+func customMetadata(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx = metadata.AppendToOutgoingContext(ctx, initialKey, initialValue, trailingKey, trailingValue)
 
 	var header, trailer metadata.MD
-	reply, err := c.UnaryCall(ctx, &pb.SimpleRequest{
-		ResponseType: pb.PayloadType_COMPRESSABLE,
+	reply, err := c.UnaryCall(ctx, &grpctestingpb.SimpleRequest{
+		ResponseType: grpctestingpb.PayloadType_COMPRESSABLE,
 		ResponseSize: largeResponse,
 		Payload:      zeros(largeRequest),
 	}, stubs.Header(&header), stubs.Trailer(&trailer))

@@ -6,7 +6,7 @@ import (
 
 	status "github.com/strata-grpc/strata/layer1_transport/status"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // specialMessage holds what grpc-message must percent-encode.
@@ -14,8 +14,8 @@ const specialMessage = "\t\ntest with whitespace\r\nand Unicode BMP ☺ and non-
 
 // statusCodeAndMessage: the status that was asked for comes back, from unary
 // calls and from streams.
-func statusCodeAndMessage(ctx context.Context, c pb.TestServiceClient) error {
-	want := &pb.EchoStatus{Code: int32(status.Unknown), Message: "test status message"}
+func statusCodeAndMessage(ctx context.Context, c grpctestingpb.TestServiceClient) error {
+	want := &grpctestingpb.EchoStatus{Code: int32(status.Unknown), Message: "test status message"}
 	if err := unaryStatus(ctx, c, want); err != nil {
 		return err
 	}
@@ -25,7 +25,7 @@ func statusCodeAndMessage(ctx context.Context, c pb.TestServiceClient) error {
 	if err != nil {
 		return fmt.Errorf("FullDuplexCall: %w", err)
 	}
-	if err := stream.Send(&pb.StreamingOutputCallRequest{ResponseStatus: want}); err != nil {
+	if err := stream.Send(&grpctestingpb.StreamingOutputCallRequest{ResponseStatus: want}); err != nil {
 		return fmt.Errorf("FullDuplexCall: send: %w", err)
 	}
 	if err := stream.CloseSend(); err != nil {
@@ -36,30 +36,30 @@ func statusCodeAndMessage(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // specialStatusMessage: a message survives whatever characters it has.
-func specialStatusMessage(ctx context.Context, c pb.TestServiceClient) error {
-	return unaryStatus(ctx, c, &pb.EchoStatus{Code: int32(status.Unknown), Message: specialMessage})
+func specialStatusMessage(ctx context.Context, c grpctestingpb.TestServiceClient) error {
+	return unaryStatus(ctx, c, &grpctestingpb.EchoStatus{Code: int32(status.Unknown), Message: specialMessage})
 }
 
 // unimplementedMethod: the service is known, the method is not.
-func unimplementedMethod(ctx context.Context, c pb.TestServiceClient) error {
-	_, err := c.UnimplementedCall(ctx, &pb.Empty{})
+func unimplementedMethod(ctx context.Context, c grpctestingpb.TestServiceClient) error {
+	_, err := c.UnimplementedCall(ctx, &grpctestingpb.Empty{})
 	return checkCode("UnimplementedCall", err, status.Unimplemented)
 }
 
 // unimplementedService: the service is unknown.
 func unimplementedService(ctx context.Context, cc stubs.ClientConnInterface) error {
-	_, err := pb.NewUnimplementedServiceClient(cc).UnimplementedCall(ctx, &pb.Empty{})
+	_, err := grpctestingpb.NewUnimplementedServiceClient(cc).UnimplementedCall(ctx, &grpctestingpb.Empty{})
 	return checkCode("UnimplementedService/UnimplementedCall", err, status.Unimplemented)
 }
 
 // unaryStatus asks for a status in a unary call and checks that it comes.
-func unaryStatus(ctx context.Context, c pb.TestServiceClient, want *pb.EchoStatus) error {
-	_, err := c.UnaryCall(ctx, &pb.SimpleRequest{ResponseStatus: want})
+func unaryStatus(ctx context.Context, c grpctestingpb.TestServiceClient, want *grpctestingpb.EchoStatus) error {
+	_, err := c.UnaryCall(ctx, &grpctestingpb.SimpleRequest{ResponseStatus: want})
 	return checkStatus("UnaryCall", err, want)
 }
 
 // checkStatus says how a call's status differs from the one it asked for.
-func checkStatus(call string, err error, want *pb.EchoStatus) error {
+func checkStatus(call string, err error, want *grpctestingpb.EchoStatus) error {
 	if err := checkCode(call, err, status.Code(want.GetCode())); err != nil {
 		return err
 	}

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // clientStreaming: many requests, one response.
-func clientStreaming(ctx context.Context, c pb.TestServiceClient) error {
+func clientStreaming(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.StreamingInputCall(ctx)
@@ -19,7 +19,7 @@ func clientStreaming(ctx context.Context, c pb.TestServiceClient) error {
 	}
 	sum := 0
 	for i, e := range exchanges() {
-		if err := stream.Send(&pb.StreamingInputCallRequest{Payload: zeros(e.request)}); err != nil {
+		if err := stream.Send(&grpctestingpb.StreamingInputCallRequest{Payload: zeros(e.request)}); err != nil {
 			return fmt.Errorf("StreamingInputCall: message %d: %w", i, err)
 		}
 		sum += e.request
@@ -35,13 +35,13 @@ func clientStreaming(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // serverStreaming: one request, many responses, in the order asked for.
-func serverStreaming(ctx context.Context, c pb.TestServiceClient) error {
+func serverStreaming(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	want := exchanges()
-	req := &pb.StreamingOutputCallRequest{ResponseType: pb.PayloadType_COMPRESSABLE}
+	req := &grpctestingpb.StreamingOutputCallRequest{ResponseType: grpctestingpb.PayloadType_COMPRESSABLE}
 	for _, e := range want {
-		req.ResponseParameters = append(req.ResponseParameters, &pb.ResponseParameters{Size: int32(e.response)})
+		req.ResponseParameters = append(req.ResponseParameters, &grpctestingpb.ResponseParameters{Size: int32(e.response)})
 	}
 	stream, err := c.StreamingOutputCall(ctx, req)
 	if err != nil {
@@ -60,7 +60,7 @@ func serverStreaming(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // pingPong: each message is sent when the answer to the one before is here.
-func pingPong(ctx context.Context, c pb.TestServiceClient) error {
+func pingPong(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.FullDuplexCall(ctx)
@@ -79,7 +79,7 @@ func pingPong(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // emptyStream: a stream without a message either way.
-func emptyStream(ctx context.Context, c pb.TestServiceClient) error {
+func emptyStream(ctx context.Context, c grpctestingpb.TestServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream, err := c.FullDuplexCall(ctx)
@@ -93,7 +93,7 @@ func emptyStream(ctx context.Context, c pb.TestServiceClient) error {
 }
 
 // roundTrip sends one message and receives the answer to it.
-func roundTrip(stream pb.TestService_FullDuplexCallClient, e exchange) error {
+func roundTrip(stream grpctestingpb.TestService_FullDuplexCallClient, e exchange) error {
 	if err := stream.Send(streamingRequest(e)); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
@@ -106,7 +106,7 @@ func roundTrip(stream pb.TestService_FullDuplexCallClient, e exchange) error {
 
 // wantEnd receives once more and expects the end with status OK.
 func wantEnd(call string, stream interface {
-	Recv() (*pb.StreamingOutputCallResponse, error)
+	Recv() (*grpctestingpb.StreamingOutputCallResponse, error)
 }) error {
 	reply, err := stream.Recv()
 	if err == nil {

@@ -6,25 +6,25 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // emptyUnary: messages of zero bytes travel.
-func emptyUnary(ctx context.Context, c pb.TestServiceClient) error {
-	reply, err := c.EmptyCall(ctx, &pb.Empty{})
+func emptyUnary(ctx context.Context, c grpctestingpb.TestServiceClient) error {
+	reply, err := c.EmptyCall(ctx, &grpctestingpb.Empty{})
 	if err != nil {
 		return fmt.Errorf("EmptyCall: %w", err)
 	}
-	if !proto.Equal(reply, &pb.Empty{}) {
+	if !proto.Equal(reply, &grpctestingpb.Empty{}) {
 		return fmt.Errorf("EmptyCall answered %v, want an empty message", reply)
 	}
 	return nil
 }
 
 // largeUnary: one request and one response that take many frames each.
-func largeUnary(ctx context.Context, c pb.TestServiceClient) error {
-	reply, err := c.UnaryCall(ctx, &pb.SimpleRequest{
-		ResponseType: pb.PayloadType_COMPRESSABLE,
+func largeUnary(ctx context.Context, c grpctestingpb.TestServiceClient) error {
+	reply, err := c.UnaryCall(ctx, &grpctestingpb.SimpleRequest{
+		ResponseType: grpctestingpb.PayloadType_COMPRESSABLE,
 		ResponseSize: largeResponse,
 		Payload:      zeros(largeRequest),
 	})

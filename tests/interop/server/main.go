@@ -20,7 +20,7 @@ import (
 
 	credentials "github.com/strata-grpc/strata/layer1_transport/credentials"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 	"github.com/strata-grpc/strata/tests/interop/service"
 )
 
@@ -52,7 +52,7 @@ func run() error {
 		return err
 	}
 	s := stubs.NewServer(stubs.Creds(creds))
-	pb.RegisterTestServiceServer(s, service.New(lis.Addr().String()))
+	grpctestingpb.RegisterTestServiceServer(s, service.New(lis.Addr().String()))
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	status "github.com/strata-grpc/strata/layer1_transport/status"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // maxPayload bounds what one response makes the server allocate: a request of
@@ -13,25 +13,25 @@ import (
 const maxPayload = 64 << 20
 
 // newPayload returns size zero bytes.
-func newPayload(kind pb.PayloadType, size int32) (*pb.Payload, error) {
-	if kind != pb.PayloadType_COMPRESSABLE {
+func newPayload(kind grpctestingpb.PayloadType, size int32) (*grpctestingpb.Payload, error) {
+	if kind != grpctestingpb.PayloadType_COMPRESSABLE {
 		return nil, status.Errorf(status.InvalidArgument, "response_type %v is unknown", kind)
 	}
 	if size < 0 || size > maxPayload {
 		return nil, status.Errorf(status.InvalidArgument, "response size %d is not within 0 to %d", size, maxPayload)
 	}
-	return &pb.Payload{Type: kind, Body: make([]byte, size)}, nil
+	return &grpctestingpb.Payload{Type: kind, Body: make([]byte, size)}, nil
 }
 
 // A responder is the sending half of a stream of responses.
 type responder interface {
 	Context() context.Context
-	Send(*pb.StreamingOutputCallResponse) error
+	Send(*grpctestingpb.StreamingOutputCallResponse) error
 }
 
 // respond sends the responses that one request asks for, each after the
 // interval it names.
-func respond(stream responder, in *pb.StreamingOutputCallRequest) error {
+func respond(stream responder, in *grpctestingpb.StreamingOutputCallRequest) error {
 	for _, p := range in.GetResponseParameters() {
 		if err := pause(stream.Context(), time.Duration(p.GetIntervalUs())*time.Microsecond); err != nil {
 			return err
@@ -40,7 +40,7 @@ func respond(stream responder, in *pb.StreamingOutputCallRequest) error {
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(&pb.StreamingOutputCallResponse{Payload: payload}); err != nil {
+		if err := stream.Send(&grpctestingpb.StreamingOutputCallResponse{Payload: payload}); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,7 @@ import (
 	metadata "github.com/strata-grpc/strata/layer1_transport/metadata"
 	status "github.com/strata-grpc/strata/layer1_transport/status"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // The metadata that the service sends back when a client sends it.
@@ -41,7 +41,7 @@ const (
 // A Service implements grpc.testing.TestService but for UnimplementedCall,
 // which no server implements.
 type Service struct {
-	pb.UnimplementedTestServiceServer
+	grpctestingpb.UnimplementedTestServiceServer
 	id string
 }
 
@@ -49,12 +49,12 @@ type Service struct {
 func New(id string) *Service { return &Service{id: id} }
 
 // EmptyCall answers with an empty message.
-func (s *Service) EmptyCall(context.Context, *pb.Empty) (*pb.Empty, error) {
-	return &pb.Empty{}, nil
+func (s *Service) EmptyCall(context.Context, *grpctestingpb.Empty) (*grpctestingpb.Empty, error) {
+	return &grpctestingpb.Empty{}, nil
 }
 
 // UnaryCall answers with a payload of the size, or the status, asked for.
-func (s *Service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+func (s *Service) UnaryCall(ctx context.Context, in *grpctestingpb.SimpleRequest) (*grpctestingpb.SimpleResponse, error) {
 	initial, trailing := echoed(ctx)
 	if err := stubs.SetHeader(ctx, initial); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (s *Service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.Simp
 	if err != nil {
 		return nil, err
 	}
-	out := &pb.SimpleResponse{Payload: payload}
+	out := &grpctestingpb.SimpleResponse{Payload: payload}
 	if in.GetFillServerId() {
 		out.ServerId = s.id
 	}
@@ -80,7 +80,7 @@ func (s *Service) UnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.Simp
 }
 
 // CacheableUnaryCall is UnaryCall: caching is the business of proxies.
-func (s *Service) CacheableUnaryCall(ctx context.Context, in *pb.SimpleRequest) (*pb.SimpleResponse, error) {
+func (s *Service) CacheableUnaryCall(ctx context.Context, in *grpctestingpb.SimpleRequest) (*grpctestingpb.SimpleResponse, error) {
 	return s.UnaryCall(ctx, in)
 }
 
@@ -98,7 +98,7 @@ func echoed(ctx context.Context) (initial, trailing metadata.MD) {
 
 // askedFor returns the status that the client asked for as an error, nil if it
 // asked for none or for OK.
-func askedFor(st *pb.EchoStatus) error {
+func askedFor(st *grpctestingpb.EchoStatus) error {
 	if st == nil {
 		return nil
 	}

@@ -5,7 +5,7 @@ import (
 	"io"
 
 	status "github.com/strata-grpc/strata/layer1_transport/status"
-	pb "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // maxHalfDuplex bounds the requests that HalfDuplexCall keeps before it
@@ -13,7 +13,7 @@ import (
 const maxHalfDuplex = 1024
 
 // StreamingOutputCall answers one request with the responses it asks for.
-func (s *Service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, stream pb.TestService_StreamingOutputCallServer) error {
+func (s *Service) StreamingOutputCall(in *grpctestingpb.StreamingOutputCallRequest, stream grpctestingpb.TestService_StreamingOutputCallServer) error {
 	if err := askedFor(in.GetResponseStatus()); err != nil {
 		return err
 	}
@@ -21,12 +21,12 @@ func (s *Service) StreamingOutputCall(in *pb.StreamingOutputCallRequest, stream 
 }
 
 // StreamingInputCall answers a stream of payloads with the sum of their sizes.
-func (s *Service) StreamingInputCall(stream pb.TestService_StreamingInputCallServer) error {
+func (s *Service) StreamingInputCall(stream grpctestingpb.TestService_StreamingInputCallServer) error {
 	sum := 0
 	for {
 		in, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return stream.SendAndClose(&pb.StreamingInputCallResponse{AggregatedPayloadSize: int32(sum)})
+			return stream.SendAndClose(&grpctestingpb.StreamingInputCallResponse{AggregatedPayloadSize: int32(sum)})
 		}
 		if err != nil {
 			return err
@@ -39,7 +39,7 @@ func (s *Service) StreamingInputCall(stream pb.TestService_StreamingInputCallSer
 }
 
 // FullDuplexCall answers each request as it comes.
-func (s *Service) FullDuplexCall(stream pb.TestService_FullDuplexCallServer) error {
+func (s *Service) FullDuplexCall(stream grpctestingpb.TestService_FullDuplexCallServer) error {
 	initial, trailing := echoed(stream.Context())
 	if initial != nil {
 		if err := stream.SetHeader(initial); err != nil {
@@ -65,8 +65,8 @@ func (s *Service) FullDuplexCall(stream pb.TestService_FullDuplexCallServer) err
 }
 
 // HalfDuplexCall collects all requests and then answers them in order.
-func (s *Service) HalfDuplexCall(stream pb.TestService_HalfDuplexCallServer) error {
-	var requests []*pb.StreamingOutputCallRequest
+func (s *Service) HalfDuplexCall(stream grpctestingpb.TestService_HalfDuplexCallServer) error {
+	var requests []*grpctestingpb.StreamingOutputCallRequest
 	for {
 		in, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -78,6 +78,7 @@ func (s *Service) HalfDuplexCall(stream pb.TestService_HalfDuplexCallServer) err
 		if len(requests) == maxHalfDuplex {
 			return status.Errorf(status.ResourceExhausted, "more than %d requests before the half-close", maxHalfDuplex)
 		}
+		in.Payload = nil // what it was sent with is not needed, and may be large
 		requests = append(requests, in)
 	}
 	for _, in := range requests {
