@@ -128,7 +128,7 @@ func CheckMetadata(l *metadata.List) error {
 	}
 	for _, p := range l.Pairs() {
 		if !coding.ValidMetadataKey(p.Key) {
-			return fmt.Errorf("surface: metadata key %q is not one or more of 0-9 a-z _ - .", p.Key)
+			return fmt.Errorf("surface: metadata key %q is empty or holds something other than 0-9, a-z, hyphen, underscore and dot", p.Key)
 		}
 		if !validValue(p) {
 			return fmt.Errorf("surface: the value of metadata key %q is not printable ASCII, and the key does not end in \"-bin\"", p.Key)

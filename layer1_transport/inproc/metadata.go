@@ -13,7 +13,7 @@ import (
 func checkMetadata(l *metadata.List) error {
 	for _, p := range l.Pairs() {
 		if !validKey(p.Key) {
-			return fmt.Errorf("metadata key %q is not of the characters 0-9 a-z _ - .", p.Key)
+			return fmt.Errorf("metadata key %q holds something other than 0-9, a-z, hyphen, underscore and dot", p.Key)
 		}
 		// gRPC-HTTP2 Binary-Header: the wire codes these, so any byte goes.
 		if !strings.HasSuffix(p.Key, "-bin") && !validValue(p.Value) {

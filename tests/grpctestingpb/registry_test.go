@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/testing/protocmp"
 
-	ours "github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
 // That this test binary starts at all is its first result: it links two
@@ -24,7 +24,7 @@ func TestFilesAreThoseOfGRPC(t *testing.T) {
 		"grpc/testing/test.proto",
 	} {
 		t.Run(path, func(t *testing.T) {
-			got, err := ours.Files.FindFileByPath(path)
+			got, err := grpctestingpb.Files.FindFileByPath(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -40,7 +40,7 @@ func TestFilesAreThoseOfGRPC(t *testing.T) {
 			}
 			for i := range got.Imports().Len() {
 				imported := got.Imports().Get(i)
-				private, err := ours.Files.FindFileByPath(imported.Path())
+				private, err := grpctestingpb.Files.FindFileByPath(imported.Path())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -54,11 +54,11 @@ func TestFilesAreThoseOfGRPC(t *testing.T) {
 
 func TestTypesAreSeparate(t *testing.T) {
 	const name = "grpc.testing.SimpleRequest"
-	private, err := ours.Types.FindMessageByName(name)
+	private, err := grpctestingpb.Types.FindMessageByName(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, ok := private.New().Interface().(*ours.SimpleRequest); !ok {
+	if m, ok := private.New().Interface().(*grpctestingpb.SimpleRequest); !ok {
 		t.Errorf("the private registry makes a %T, want ours", m)
 	}
 	global, err := protoregistry.GlobalTypes.FindMessageByName(name)
@@ -73,37 +73,37 @@ func TestTypesAreSeparate(t *testing.T) {
 // TestLookupsFallBackToTheGlobalFiles covers imports of files that this package
 // does not hold, such as the well-known types.
 func TestLookupsFallBackToTheGlobalFiles(t *testing.T) {
-	fd, err := ours.Files.FindFileByPath("google/protobuf/descriptor.proto")
+	fd, err := grpctestingpb.Files.FindFileByPath("google/protobuf/descriptor.proto")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := ours.Files.FindDescriptorByName("google.protobuf.FileDescriptorProto")
+	d, err := grpctestingpb.Files.FindDescriptorByName("google.protobuf.FileDescriptorProto")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d.ParentFile() != fd {
 		t.Errorf("FileDescriptorProto is in %s, want %s", d.ParentFile().Path(), fd.Path())
 	}
-	if _, err := ours.Files.FindFileByPath("no/such/file.proto"); err != protoregistry.NotFound {
+	if _, err := grpctestingpb.Files.FindFileByPath("no/such/file.proto"); err != protoregistry.NotFound {
 		t.Errorf("looking up a file that does not exist returns %v, want NotFound", err)
 	}
-	if _, err := ours.Files.FindDescriptorByName("no.such.Name"); err != protoregistry.NotFound {
+	if _, err := grpctestingpb.Files.FindDescriptorByName("no.such.Name"); err != protoregistry.NotFound {
 		t.Errorf("looking up a name that does not exist returns %v, want NotFound", err)
 	}
 }
 
 // TestRangesOverItsOwnFilesOnly pins what a reflection service would list.
 func TestRangesOverItsOwnFilesOnly(t *testing.T) {
-	if got := ours.Files.NumFiles(); got != 3 {
+	if got := grpctestingpb.Files.NumFiles(); got != 3 {
 		t.Errorf("NumFiles() = %d, want 3", got)
 	}
 }
 
 func TestMessagesTravelBetweenTheTwo(t *testing.T) {
-	sent := &ours.SimpleRequest{
+	sent := &grpctestingpb.SimpleRequest{
 		ResponseSize:   314159,
-		Payload:        &ours.Payload{Type: ours.PayloadType_COMPRESSABLE, Body: []byte("body")},
-		ResponseStatus: &ours.EchoStatus{Code: 2, Message: "test status message"},
+		Payload:        &grpctestingpb.Payload{Type: grpctestingpb.PayloadType_COMPRESSABLE, Body: []byte("body")},
+		ResponseStatus: &grpctestingpb.EchoStatus{Code: 2, Message: "test status message"},
 	}
 	b, err := proto.Marshal(sent)
 	if err != nil {
@@ -124,11 +124,11 @@ func TestMessagesTravelBetweenTheTwo(t *testing.T) {
 }
 
 func TestServiceNameIsTheTrueOne(t *testing.T) {
-	d, err := ours.Files.FindDescriptorByName("grpc.testing.TestService")
+	d, err := grpctestingpb.Files.FindDescriptorByName("grpc.testing.TestService")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := ours.TestService_ServiceDesc.ServiceName; got != string(d.FullName()) {
+	if got := grpctestingpb.TestService_ServiceDesc.ServiceName; got != string(d.FullName()) {
 		t.Errorf("ServiceName is %q, want %q", got, d.FullName())
 	}
 }

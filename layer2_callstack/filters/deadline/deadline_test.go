@@ -49,7 +49,7 @@ func TestClientDeadline(t *testing.T) {
 				if err := tr.Streams()[0].Canceled(); err != nil {
 					t.Fatalf("cancelled with %v before the deadline", err)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				wantExceeded(t, "recv_trailing_metadata", b.GotTrailers.Err())
 				c.Unref()
