@@ -68,10 +68,11 @@ func (b *Buffer) Cap() int { return cap(b.data) }
 //
 //	b.SetBytes(appendTo(b.Bytes()[:0]))
 //
-// When data does not share memory with the buffer, the old memory is dropped
-// and the buffer leaves its pool. Only the sole owner may call it.
+// When data does not begin where the buffer's memory does, the old memory is
+// dropped and the buffer leaves its pool: what an appending function returns
+// may be its own, of whatever capacity. Only the sole owner may call it.
 func (b *Buffer) SetBytes(data []byte) {
-	if cap(data) != cap(b.data) {
+	if b.class >= 0 && (cap(data) != cap(b.data) || &data[:1][0] != &b.data[:1][0]) {
 		b.class = -1
 	}
 	b.data = data
@@ -80,8 +81,12 @@ func (b *Buffer) SetBytes(data []byte) {
 // Append adds p, growing when it must. Only the sole owner may call it.
 func (b *Buffer) Append(p []byte) { b.SetBytes(append(b.data, p...)) }
 
-// Ref adds a reference.
-func (b *Buffer) Ref() { b.refs.Add(1) }
+// Ref adds a reference. Only who has one may call it.
+func (b *Buffer) Ref() {
+	if n := b.refs.Add(1); n <= 1 {
+		panic(fmt.Sprintf("transport: reference %d to a buffer that was released", n))
+	}
+}
 
 // Release drops a reference; the last one recycles the memory. A nil buffer
 // is left alone.

@@ -169,12 +169,10 @@ func (m *matcher) submit(s *serverCall) {
 	}
 }
 
-// allocate gives s to a slot of the allocator.
+// allocate gives s to a slot of the allocator. While the server drains calls
+// still come, until clients have seen that it does, and they are served: the
+// transport refuses those that come after that, so that they can be retried.
 func (m *matcher) allocate(s *serverCall) {
-	if m.server.draining.Load() {
-		s.refuse(status.Unavailable, shuttingDown)
-		return
-	}
 	req := m.alloc.AllocateRequest()
 	if req == nil {
 		s.refuse(status.ResourceExhausted, "the server has no room for the call")

@@ -1,6 +1,3 @@
-// Package credentials secures connections.
-//
-// [NewInsecure] is plain text, [NewTLS] is TLS with ALPN "h2".
 package credentials
 
 import (

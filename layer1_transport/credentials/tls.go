@@ -22,19 +22,49 @@ type TLSInfo struct {
 // AuthType returns "tls".
 func (TLSInfo) AuthType() string { return "tls" }
 
+// suites are the cipher suites of TLS 1.2 that HTTP/2 does not prohibit among
+// those of package tls: ephemeral keys and AEAD. RFC 9113 §9.2.2. TLS 1.3 has
+// no others.
+var suites = []uint16{
+	tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+}
+
 // NewTLS returns credentials from a configuration, which is copied. "h2" is
 // added to its NextProtos and a peer that does not agree on it is refused.
-// MinVersion is raised to TLS 1.2. RFC 9113 §9.2.
+// MinVersion is raised to TLS 1.2, and CipherSuites is that of RFC 9113 §9.2.2
+// unless it is set. What GetConfigForClient returns is completed likewise.
 func NewTLS(cfg *tls.Config) TransportCredentials {
 	if cfg == nil {
 		cfg = &tls.Config{}
 	}
-	cfg = cfg.Clone()
+	cfg = complete(cfg.Clone())
+	if choose := cfg.GetConfigForClient; choose != nil {
+		cfg.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if err != nil || chosen == nil {
+				return nil, err
+			}
+			return complete(chosen.Clone()), nil
+		}
+	}
+	return &tlsCredentials{cfg: cfg}
+}
+
+// complete makes of cfg what HTTP/2 needs, and returns it.
+func complete(cfg *tls.Config) *tls.Config {
 	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
 	if !slices.Contains(cfg.NextProtos, alpnH2) {
 		cfg.NextProtos = append([]string{alpnH2}, cfg.NextProtos...)
 	}
-	return &tlsCredentials{cfg: cfg}
+	if cfg.CipherSuites == nil {
+		cfg.CipherSuites = suites
+	}
+	return cfg
 }
 
 // NewServerTLSFromFile returns a server's credentials from a certificate and
@@ -94,17 +124,26 @@ func finish(ctx context.Context, conn *tls.Conn, raw net.Conn) (net.Conn, AuthIn
 		return nil, nil, fmt.Errorf("tls: handshake with %s: %w", raw.RemoteAddr(), err)
 	}
 	state := conn.ConnectionState()
-	if state.NegotiatedProtocol != alpnH2 {
-		return nil, nil, fmt.Errorf("tls: handshake with %s: the peer chose the application protocol %q by ALPN, and HTTP/2 needs %q",
+	switch state.NegotiatedProtocol {
+	case alpnH2:
+		return conn, TLSInfo{State: state}, nil
+	case "":
+		return nil, nil, fmt.Errorf("tls: handshake with %s: the peer did not agree on %q by ALPN, which HTTP/2 needs",
+			raw.RemoteAddr(), alpnH2)
+	default:
+		return nil, nil, fmt.Errorf("tls: handshake with %s: ALPN agreed on %q, and HTTP/2 needs %q",
 			raw.RemoteAddr(), state.NegotiatedProtocol, alpnH2)
 	}
-	return conn, TLSInfo{State: state}, nil
 }
 
-// hostOf returns authority without its port.
+// hostOf returns authority without its port, and an IPv6 address without its
+// brackets. RFC 3986 §3.2.
 func hostOf(authority string) string {
 	if host, _, err := net.SplitHostPort(authority); err == nil {
 		return host
+	}
+	if n := len(authority); n > 2 && authority[0] == '[' && authority[n-1] == ']' {
+		return authority[1 : n-1]
 	}
 	return authority
 }

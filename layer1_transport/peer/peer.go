@@ -38,9 +38,10 @@ func NewContext(ctx context.Context, p *Peer) context.Context {
 }
 
 // FromContext returns the peer that ctx carries. In a handler it is the client.
+// ok is false if there is none.
 func FromContext(ctx context.Context) (p *Peer, ok bool) {
-	p, ok = ctx.Value(contextKey{}).(*Peer)
-	return p, ok
+	p, _ = ctx.Value(contextKey{}).(*Peer)
+	return p, p != nil
 }
 
 // Key is the key under which a context of the library answers Value with the

@@ -22,7 +22,7 @@ type Recorder struct {
 	// Guarded by mu.
 	events []Record
 	roles  map[int64]string // what a goroutine is for
-	sent   map[wireKey]EventID
+	wire   pairing
 }
 
 // A Record is an event as a Recorder keeps it.
@@ -36,16 +36,9 @@ type Record struct {
 	Event
 }
 
-// wireKey names a frame on the wire, so that the event of its receipt finds
-// the event of its sending: the byte offset in one direction of a connection.
-type wireKey struct {
-	from   string
-	offset int64
-}
-
 // NewRecorder returns a recorder that asks for events at that level.
 func NewRecorder(level Level) *Recorder {
-	return &Recorder{level: level, start: time.Now(), roles: map[int64]string{}, sent: map[wireKey]EventID{}}
+	return &Recorder{level: level, start: time.Now(), roles: map[int64]string{}, wire: newPairing()}
 }
 
 // Endpoint returns the sink for one end, such as "client". peer is the name of
@@ -78,18 +71,19 @@ func (p *endpoint) Emit(e *Event) EventID {
 	}
 	lane := r.roles[goroutine]
 	if lane == "" {
-		lane = "application"
+		lane = "application" // no goroutine of the library: they all say what they are for
 	}
 	id := EventID(len(r.events) + 1)
 	rec := Record{ID: id, Endpoint: p.name, Lane: lane, Elapsed: now.Sub(r.start), Event: *e}
 	rec.Time = now
 	rec.Fields, rec.Bytes = slices.Clone(e.Fields), bytes.Clone(e.Bytes)
 	if e.Op == OpFrame {
+		at := wireKey{connKey{p.name, e.Conn}, e.Offset}
 		switch e.Dir {
 		case DirSend:
-			r.sent[wireKey{p.name, e.Offset}] = id
+			r.wire.send(at, id)
 		case DirRecv:
-			if sent, ok := r.sent[wireKey{p.peer, e.Offset}]; ok {
+			if sent := r.wire.receive(at, p.peer); sent != 0 {
 				rec.Cause = sent
 			}
 		}

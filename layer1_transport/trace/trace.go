@@ -1,9 +1,3 @@
-// Package trace is how every layer tells what it does, when somebody asks.
-//
-// A [Sink] is given to a channel or a server. Without one each place that
-// could emit costs a nil check and nothing else. With one, each event names
-// its layer, what happened, and the event that caused it, so that the path of
-// a call through the layers can be drawn.
 package trace
 
 import "time"
@@ -62,7 +56,8 @@ type Event struct {
 	// Size is a length in bytes, where there is one.
 	Size int
 
-	// Fields are header fields, in order. Values are empty below LevelValues.
+	// Fields are header fields, in order. Below LevelValues the values of
+	// metadata and of grpc-message, which may be secrets, are empty.
 	Fields []Field
 	// Bytes are the bytes of a frame at LevelBytes. They are valid during
 	// Emit only. Offset is where they stand in the bytes of their direction.

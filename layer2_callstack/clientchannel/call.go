@@ -15,8 +15,8 @@ import (
 //	batches are held ──send_initial_metadata──▶ pick ──▶ queued ─┐
 //	                                            │ ▲──new picker──┘
 //	                  failed ◀──cancel, fail────┤
-//	                                            └──▶ attempt: held batches go
-//	                                                 down, then all directly
+//	                                            ├──▶ attempt: held batches go
+//	                  (refused: repick.go) ◀────┘    down, then all directly
 //
 // One goroutine at a time works on a call: the one that set busy. It alone
 // picks, passes held batches on and fails them, all without the lock; others
@@ -41,6 +41,7 @@ type call struct {
 	err     error               // why the call fails here; set once
 	attempt *subchannel.Attempt // holds one of its references
 	held    heldBatches
+	repick  repick
 
 	prev, next *call // Guarded by ch.queue.mu.
 
@@ -65,6 +66,7 @@ func (c *call) Reset() {
 		c.attempt = nil
 	}
 	c.direct.Store(nil)
+	c.repick.reset()
 	c.args, c.err, c.timed = nil, nil, false
 }
 
@@ -146,13 +148,22 @@ func (c *call) step() bool {
 			b.Fail(err)
 			return true
 		}
+	case c.repick.failing:
+		if c.repick.owed == 0 {
+			old := c.takeBackLocked()
+			c.mu.Unlock()
+			old.Unref()
+			return true
+		}
 	case c.attempt != nil:
 		if b := c.held.take(); b != nil {
 			c.mu.Unlock()
-			c.attempt.Stack.StartBatch(b)
+			c.forward(b)
 			return true
 		}
-		c.direct.Store(c.attempt)
+		if c.repick.settled.Load() {
+			c.direct.Store(c.attempt)
+		}
 	case c.held.initial() != nil:
 		c.mu.Unlock()
 		return c.pick()

@@ -21,10 +21,12 @@
 //     deadline comes, or it fails when the channel cannot connect, unless it
 //     waits for ready. After the pick its batches are passed on without a lock.
 //   - Up: after Disconnect and Destroy nothing of the channel runs any more.
+//   - Up: a call that a connection refused before a byte of it left is picked
+//     again and nobody hears of it, the first transparent retry of gRFC A6.
 //   - Down: a ConnectFunc that ends with its context, and transports that tell
 //     their watchers of Idle (draining) and Shutdown (closed).
-//   - Not here: retries and hedging (transport.ProgressOf is not looked at),
-//     service config, health checking, round_robin, idle timeouts, proxies.
+//   - Not here: every other retry, hedging, service config, health checking,
+//     round_robin, idle timeouts, proxies.
 //
 // # Goroutines
 //

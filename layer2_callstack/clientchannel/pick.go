@@ -28,8 +28,11 @@ func (c *call) pick() bool {
 				"balancer %s picked a subchannel that the channel has not made", ch.cfg.Balancer.Name())))
 			return true
 		}
+		if conn := sub.Conn(); conn == nil || conn == c.repick.refused {
+			return c.enqueue(box) // lost; the balancer is about to learn of it
+		}
 		a := sub.NewAttempt()
-		if a == nil { // lost meanwhile; the balancer is about to learn of it
+		if a == nil { // lost meanwhile
 			return c.enqueue(box)
 		}
 		args := &a.Stack.Args

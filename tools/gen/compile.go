@@ -46,7 +46,7 @@ func (i *includes) Set(s string) error {
 // open finds an import path in the include directories.
 func (i includes) open(importPath string) (io.ReadCloser, error) {
 	if !fs.ValidPath(importPath) {
-		return nil, fmt.Errorf("%q is not a relative path without . and ..", importPath)
+		return nil, fmt.Errorf("%q is not a relative path that stays below its folder", importPath)
 	}
 	for _, inc := range i {
 		rest := importPath

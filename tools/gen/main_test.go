@@ -51,7 +51,8 @@ func TestManifestIsComplete(t *testing.T) {
 		rel = filepath.ToSlash(rel)
 		if path.Ext(rel) == ".proto" {
 			protos++
-			if !listed[rel] {
+			// A test may bring a file that it generates from itself.
+			if !listed[rel] && !strings.Contains(rel, "/testdata/") {
 				t.Errorf("%s is not in the manifest", rel)
 			}
 		}

@@ -164,8 +164,27 @@ func TestOwnTimeout(t *testing.T) {
 				for i := range blocks {
 					sameAsPlain(t, blocks[i:], func(int) Kind { return kind })
 				}
+				run := join(index(62), index(63), index(64)) // a hit, the second time
+				sameAsPlain(t, [][]byte{least, run, join(run, tc.rest)}, func(int) Kind { return kind })
 			}
 		})
+	}
+}
+
+// TestOwnTimeoutCountsSize: the list may have its size exactly, and no byte more.
+func TestOwnTimeoutCountsSize(t *testing.T) {
+	p := join(block(aRequest...), timeoutName, text("5S"))
+	size := len(":methodPOST:schemehttp:path/s/mgrpc-timeout5S") + 4*32
+	run := join(index(62), index(63), index(64), timeoutName, text("5S"))
+	for _, more := range []int{0, -1} {
+		d := NewDecoder(Limits{ListSize: size + more, Fields: 4})
+		for _, b := range [][]byte{p, run, run} {
+			var list metadata.List
+			err := d.Decode(b, Request, &list, t0)
+			if e, _ := err.(*BlockError); (e == nil) != (more == 0) || e != nil && !e.TooLarge {
+				t.Errorf("with a limit of %d%+d: %v", size, more, err)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -180,4 +181,18 @@ func TestDiscard(t *testing.T) {
 	if buf.Bytes() != nil {
 		t.Error("a reference is left")
 	}
+}
+
+func ExampleOutbox() {
+	var o Outbox
+	o.Append(func(dst []byte) []byte { return append(dst, "header,"...) })
+	buf := transport.WrapBuffer([]byte("payload"))
+	o.AppendPayload(buf, buf.Bytes())
+	buf.Release()
+	b := o.Take()
+	for _, p := range b.Buffers(0) {
+		fmt.Printf("%s\n", p)
+	}
+	o.Recycle(b)
+	// Output: header,payload
 }

@@ -62,7 +62,9 @@ func (t *Tracer) Received(h frame.Header, payload []byte) {
 	e := t.event(trace.DirRecv, h, describe(h, payload))
 	e.Offset = t.received
 	t.received += int64(frame.HeaderLen + len(payload))
-	t.bytes(&e, payload)
+	if t.Sink.Level() >= trace.LevelBytes {
+		e.Bytes = append(frame.AppendHeader(nil, len(payload), h.Type, h.Flags, h.StreamID), payload...)
+	}
 	t.last = t.Sink.Emit(&e)
 }
 
@@ -103,93 +105,4 @@ func (t *Tracer) bytes(e *trace.Event, b []byte) {
 	if t.Sink.Level() >= trace.LevelBytes {
 		e.Bytes = b
 	}
-}
-
-// fields lists a header list in the order of the wire. Values of the
-// application are left out below LevelValues.
-func (t *Tracer) fields(l *metadata.List) []trace.Field {
-	var out []trace.Field
-	add := func(name, value string) {
-		if value != "" {
-			out = append(out, trace.Field{Name: name, Value: value})
-		}
-	}
-	add(":status", l.HTTPStatus)
-	add(":method", l.Method)
-	add(":scheme", l.Scheme)
-	add(":path", l.Path)
-	add(":authority", l.Authority)
-	add("content-type", l.ContentType)
-	add("user-agent", l.UserAgent)
-	add("te", l.TE)
-	add("grpc-encoding", l.Encoding)
-	add("grpc-accept-encoding", l.AcceptEncoding)
-	if l.HasStatus {
-		add("grpc-status", fmt.Sprint(l.Status))
-		add("grpc-message", l.Message)
-	}
-	for _, p := range l.Pairs() {
-		f := trace.Field{Name: p.Key}
-		if t.Sink.Level() >= trace.LevelValues {
-			f.Value = p.Value
-		}
-		out = append(out, f)
-	}
-	return out
-}
-
-// flags names the flags that are set.
-func flags(h frame.Header) string {
-	var names []string
-	add := func(f frame.Flags, name string) {
-		if h.Flags.Has(f) {
-			names = append(names, name)
-		}
-	}
-	switch h.Type {
-	case frame.TypeData:
-		add(frame.FlagEndStream, "END_STREAM")
-		add(frame.FlagPadded, "PADDED")
-	case frame.TypeHeaders:
-		add(frame.FlagEndStream, "END_STREAM")
-		add(frame.FlagEndHeaders, "END_HEADERS")
-		add(frame.FlagPadded, "PADDED")
-		add(frame.FlagPriority, "PRIORITY")
-	case frame.TypeContinuation:
-		add(frame.FlagEndHeaders, "END_HEADERS")
-	case frame.TypeSettings, frame.TypePing:
-		add(frame.FlagAck, "ACK")
-	}
-	return strings.Join(names, " ")
-}
-
-// describe says what a control frame holds.
-func describe(h frame.Header, p []byte) string {
-	switch h.Type {
-	case frame.TypeSettings:
-		if f, err := frame.ParseSettings(h, p); err == nil && !f.Ack {
-			return settings(f)
-		}
-	case frame.TypeWindowUpdate:
-		if f, err := frame.ParseWindowUpdate(h, p); err == nil {
-			return fmt.Sprintf("increment=%d", f.Increment)
-		}
-	case frame.TypeRSTStream:
-		if f, err := frame.ParseRSTStream(h, p); err == nil {
-			return f.Code.String()
-		}
-	case frame.TypeGoAway:
-		if f, err := frame.ParseGoAway(h, p); err == nil {
-			return fmt.Sprintf("last=%d %v %q", f.LastStreamID, f.Code, f.Debug)
-		}
-	}
-	return ""
-}
-
-func settings(f frame.Settings) string {
-	parts := make([]string, f.Len())
-	for i := range parts {
-		parts[i] = f.At(i).String()
-	}
-	return strings.Join(parts, " ")
 }

@@ -32,6 +32,9 @@ func (s *Subchannel) NewAttempt() *Attempt {
 // Conn returns the present connection, nil if there is none.
 func (s *Subchannel) Conn() *Conn { return s.conn.Load() }
 
+// Conn returns the connection of the attempt.
+func (a *Attempt) Conn() *Conn { return a.conn }
+
 // Recycle puts the attempt back; it is called when no reference is left.
 func (a *Attempt) Recycle() {
 	c := a.conn

@@ -1,0 +1,205 @@
+package clientchannel
+
+import (
+	"math/bits"
+	"sync/atomic"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/subchannel"
+)
+
+// A connection that was picked may refuse to begin a stream: it got a GOAWAY or
+// was lost a moment before, or while the stream waited for its turn. Of such a
+// call no byte has left, so it is picked again, however often, and nobody
+// hears of it: the first of the transparent retries of gRFC A6. A rolling
+// restart of the servers loses no call by it.
+//
+// To be able to, the channel keeps what it has passed on until the first
+// callback tells that the stream has begun: the batches, their callbacks, and a
+// reference of the message.
+
+// A repick is what a call remembers until its stream has begun.
+type repick struct {
+	// Atomic: the stream has begun or failed for good. Callbacks are passed on.
+	settled atomic.Bool
+
+	// Guarded by call.mu.
+	passed  heldBatches       // batches that went down, with the callbacks below
+	message *transport.Buffer // theirs, with a reference
+	owed    int               // callbacks that have not come
+	failing bool              // callbacks come that the application must not see
+
+	// Owned by whoever set busy.
+	refused *subchannel.Conn // the connection that refused the call
+
+	// The callbacks of the application, by kind. Set before the batch goes
+	// down, read by the callback that took its place.
+	headers, received, trailers transport.Done
+	sent                        [3]transport.Done // by the first send operation of the batch
+}
+
+// forward passes b on to the attempt. The caller has set busy.
+func (c *call) forward(b *transport.StreamOpBatch) {
+	if !c.repick.settled.Load() && b.Ops != transport.OpCancelStream {
+		c.mu.Lock()
+		c.repick.keepLocked(c, b)
+		c.mu.Unlock()
+	}
+	c.attempt.Stack.StartBatch(b)
+}
+
+// keepLocked puts the channel's callbacks in the place of those of b. Caller
+// holds c.mu.
+func (r *repick) keepLocked(c *call, b *transport.StreamOpBatch) {
+	r.passed.add(b)
+	if b.Ops.Has(transport.OpRecvInitialMetadata) {
+		r.headers, b.RecvInitialMetadata.Ready = b.RecvInitialMetadata.Ready, (*repickHeaders)(c)
+		r.owed++
+	}
+	if b.Ops.Has(transport.OpRecvMessage) {
+		r.received, b.RecvMessage.Ready = b.RecvMessage.Ready, (*repickReceived)(c)
+		r.owed++
+	}
+	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+		r.trailers, b.RecvTrailingMetadata.Ready = b.RecvTrailingMetadata.Ready, (*repickTrailers)(c)
+		r.owed++
+	}
+	if b.Ops.Has(transport.OpSendMessage) {
+		r.message = b.SendMessage.Buf
+		r.message.Ref()
+	}
+	if sends := b.Ops & transport.OpsSend; sends != 0 {
+		i := bits.TrailingZeros8(uint8(sends))
+		r.sent[i], b.OnComplete = b.OnComplete, [...]transport.Done{
+			(*repickSentInitial)(c), (*repickSentMessage)(c), (*repickSentTrailing)(c)}[i]
+		r.owed++
+	}
+}
+
+// restoreLocked gives b back what keepLocked took. Caller holds c.mu.
+func (r *repick) restoreLocked(b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpRecvInitialMetadata) {
+		b.RecvInitialMetadata.Ready = r.headers
+	}
+	if b.Ops.Has(transport.OpRecvMessage) {
+		b.RecvMessage.Ready = r.received
+	}
+	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+		b.RecvTrailingMetadata.Ready = r.trailers
+	}
+	if b.Ops.Has(transport.OpSendMessage) {
+		b.SendMessage.Buf, r.message = r.message, nil
+	}
+	if sends := b.Ops & transport.OpsSend; sends != 0 {
+		b.OnComplete = r.sent[bits.TrailingZeros8(uint8(sends))]
+	}
+}
+
+// swallow is called first by each callback. It reports whether the application
+// is to hear nothing, because the call is picked again.
+func (c *call) swallow(err error) bool {
+	r := &c.repick
+	if r.settled.Load() {
+		return false
+	}
+	c.mu.Lock()
+	if !r.failing && (err == nil || transport.ProgressOf(err) != transport.ProgressNotSent) {
+		r.settled.Store(true)
+		r.passed = heldBatches{}
+		message := r.message
+		r.message = nil
+		c.mu.Unlock()
+		message.Release()
+		return false
+	}
+	r.failing = true
+	r.owed--
+	work := r.owed == 0 && !c.busy
+	owner := c.args.Owner
+	if work {
+		c.busy = true
+		owner.Ref()
+	}
+	c.mu.Unlock()
+	if work {
+		c.work(owner)
+	}
+	return true
+}
+
+// takeBackLocked makes the call one that has no attempt, with the batches that
+// had gone down. It returns the attempt, for which the caller gives up the
+// call's reference. Caller holds c.mu and has set busy.
+func (c *call) takeBackLocked() *subchannel.Attempt {
+	r, old := &c.repick, c.attempt
+	c.attempt, r.failing, r.refused = nil, false, old.Conn()
+	for _, b := range r.passed {
+		if b != nil {
+			r.restoreLocked(b)
+			c.held.add(b)
+		}
+	}
+	r.passed = heldBatches{}
+	for i, b := range c.held {
+		if b != nil && b.Ops.Has(transport.OpCancelStream) && c.err == nil {
+			c.err = c.ch.cancelError(b.CancelErr)
+			if b.Ops == transport.OpCancelStream {
+				c.held[i] = nil
+			}
+		}
+	}
+	return old
+}
+
+// reset forgets the call.
+func (r *repick) reset() {
+	r.message.Release()
+	r.settled.Store(false)
+	r.passed, r.message, r.owed, r.failing, r.refused = heldBatches{}, nil, 0, false, nil
+}
+
+// The callbacks that take the place of the application's.
+type (
+	repickHeaders      call
+	repickReceived     call
+	repickTrailers     call
+	repickSentInitial  call
+	repickSentMessage  call
+	repickSentTrailing call
+)
+
+func (d *repickHeaders) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.headers.Run(err)
+	}
+}
+
+func (d *repickReceived) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.received.Run(err)
+	}
+}
+
+func (d *repickTrailers) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.trailers.Run(err)
+	}
+}
+
+func (d *repickSentInitial) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.sent[0].Run(err)
+	}
+}
+
+func (d *repickSentMessage) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.sent[1].Run(err)
+	}
+}
+
+func (d *repickSentTrailing) Run(err error) {
+	if c := (*call)(d); !c.swallow(err) {
+		c.repick.sent[2].Run(err)
+	}
+}
