@@ -330,8 +330,8 @@ func (c *conn) shut() {
 	c.s.out.Discard()
 	c.mu.Unlock()
 	if c.w.batch.Len() > 0 && c.w.broken == nil {
-		iov := c.w.batch.Buffers(0)
-		_, _ = iov.WriteTo(c.nc) // the connection is over, with or without these bytes
+		// The connection is over, with or without these bytes.
+		_ = c.w.socket.Write(&c.w.batch, 0, closeWriteTime)
 	}
 	c.w.batch.Release()
 	_ = c.nc.Close()

@@ -128,6 +128,8 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 		s.reject(in, e)
 	case bad:
 		s.resetID(id, e.Code)
+	case end && in.list.HasContentLength && in.list.ContentLength != 0:
+		s.resetID(id, frame.CodeProtocol) // RFC 9113 §8.1.1
 	default:
 		in.waiting = true
 	}
@@ -203,6 +205,8 @@ func (s *session) onRequestTrailers(st *stream, block []byte, end bool) error {
 	case err != nil || !end:
 		s.reset(st, frame.CodeProtocol)
 		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+	case !st.recv.lengthOK(true):
+		s.wrongLength(st)
 	default:
 		s.endRecv(st, true)
 	}
@@ -235,6 +239,8 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 		r.trailersOnly = true
 		r.headers, r.trailers = r.trailers, r.headers
 		s.endRecv(st, true)
+	case end && !r.lengthOK(true):
+		s.wrongLength(st)
 	case end:
 		s.endRecv(st, true)
 	default:

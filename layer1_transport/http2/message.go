@@ -140,11 +140,30 @@ func (s *session) onData(h frame.Header, p []byte) error {
 		return nil
 	}
 	s.creditPadding(st, f.Padding)
+	st.recv.bytes += int64(len(f.Payload))
+	if !st.recv.lengthOK(f.EndStream) {
+		s.creditConn(len(f.Payload))
+		s.wrongLength(st)
+		return nil
+	}
 	s.receive(st, f.Payload)
 	if f.EndStream && st.err == nil {
 		s.endRecv(st, false)
 	}
 	return nil
+}
+
+// lengthOK reports whether the DATA so far can be, or at the end is, as long as
+// content-length says. RFC 9113 §8.1.1.
+func (r *receiving) lengthOK(end bool) bool {
+	h := &r.headers
+	return !h.HasContentLength || r.bytes == h.ContentLength || r.bytes < h.ContentLength && !end
+}
+
+// wrongLength ends a stream whose content-length is not that of its DATA.
+func (s *session) wrongLength(st *stream) {
+	s.reset(st, frame.CodeProtocol)
+	s.fail(st, s.newError(status.Internal, "the peer sent DATA of another length than content-length"))
 }
 
 // dataOnClosed decides about DATA for a stream that takes none. st is nil

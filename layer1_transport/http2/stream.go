@@ -99,7 +99,8 @@ type receiving struct {
 	trailers      metadata.List
 	haveHeaders   bool // headers are complete and not Trailers-Only
 	trailersOnly  bool
-	ended         bool // END_STREAM
+	ended         bool  // END_STREAM
+	bytes         int64 // of DATA, without padding
 	informational uint8
 	single        bool // no further message may come
 	in            messageReader
