@@ -1,11 +1,14 @@
 // Command unary makes one unary call over loopback TCP and prints what every
 // layer did for it, at both ends.
 //
-// It is what "make walk" runs.
+// It is what "make walk" runs. With -json it writes the record to a file as
+// JSON lines, the form that package trace documents.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -16,13 +19,15 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	asJSON := flag.String("json", "", "write the record to this file, as JSON lines")
+	flag.Parse()
+	if err := run(*asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "unary:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
+func run(asJSON string) error {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -45,7 +50,20 @@ func run() error {
 	fmt.Printf("\nThe reply: %q\n", reply)
 	tour.Summary(os.Stdout, records, sceneCall)
 	fmt.Print(outro)
-	return nil
+	if asJSON == "" {
+		return nil
+	}
+	return writeJSON(asJSON, records)
+}
+
+// writeJSON writes the record in the form that viewers read.
+func writeJSON(file string, records []trace.Record) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	err = trace.WriteJSON(f, trace.Header{Title: "one unary call", Scenario: "unary"}, records)
+	return errors.Join(err, f.Close())
 }
 
 const intro = `One unary call through five layers, over TCP on this machine.
