@@ -63,17 +63,22 @@ func (s streamState) maySend() bool { return s == stateOpen || s == stateHalfClo
 //
 // All fields but conn are guarded by conn.mu.
 type stream struct {
-	conn  *conn           // set by NewStream, read-only afterwards
+	conn *conn // set by NewStream, read-only afterwards
+
+	callState
+	recv receiving
+	send sending
+	ops  pendingOps
+}
+
+// callState is what a stream knows of its present call, besides its halves.
+type callState struct {
 	owner transport.Owner // set by Init
 
 	id    uint32 // 0 before the stream is begun
 	state streamState
 	err   error // how the stream failed; nil if it did not
 	cause trace.EventID
-
-	recv receiving
-	send sending
-	ops  pendingOps
 
 	// The delivery of completions, see deliver.go.
 	delivering bool
@@ -94,16 +99,21 @@ type stream struct {
 
 // receiving is the half of a stream that takes what the peer sends.
 type receiving struct {
+	headers  metadata.List
+	trailers metadata.List
+	in       messageReader
+	recvState
+}
+
+// recvState is what of the receiving half does not outlive a call.
+type recvState struct {
 	window        recvWindow
-	headers       metadata.List
-	trailers      metadata.List
-	haveHeaders   bool // headers are complete and not Trailers-Only
-	trailersOnly  bool
-	ended         bool  // END_STREAM
 	bytes         int64 // of DATA, without padding
-	informational uint8
+	haveHeaders   bool  // headers are complete and not Trailers-Only
+	trailersOnly  bool
+	ended         bool // END_STREAM
 	single        bool // no further message may come
-	in            messageReader
+	informational uint8
 
 	events [3]trace.EventID // with a trace: what brought headers, message, trailers
 }
@@ -144,7 +154,8 @@ func (st *stream) Init(owner transport.Owner, accepted transport.Accepted) {
 	}
 }
 
-// Reset makes the stream ready for another call.
+// Reset makes the stream ready for another call. Its memory is kept: lists,
+// and the bytes for what is unread.
 func (st *stream) Reset() {
 	c := st.conn
 	c.mu.Lock()
@@ -154,15 +165,16 @@ func (st *stream) Reset() {
 	if st.recv.in.unread() > 0 {
 		c.s.forgetUnread(st)
 	}
-	st.recv.in.reset()
-	if st.send.message != nil {
-		st.send.message.Release()
-	}
-	headers, trailers, in := st.recv.headers, st.recv.trailers, st.recv.in
-	headers.Reset()
-	trailers.Reset()
-	*st = stream{conn: c, recv: receiving{headers: headers, trailers: trailers, in: in}}
 	c.mu.Unlock()
+	// Nobody else refers to the stream any more.
+	st.recv.headers.Reset()
+	st.recv.trailers.Reset()
+	st.recv.in.reset()
+	st.recv.recvState = recvState{}
+	st.send.message.Release()
+	st.send = sending{}
+	st.ops = pendingOps{}
+	st.callState = callState{}
 }
 
 // PerformBatch starts the operations of b.

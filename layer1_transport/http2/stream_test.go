@@ -1,9 +1,11 @@
 package http2
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 )
 
 // TestStreamStates is the diagram of RFC 9113 §5.1: each state with each event.
@@ -102,5 +104,30 @@ func TestReleaseWaitsForAQuarter(t *testing.T) {
 	}
 	if got := w.release(1); got != 250 {
 		t.Errorf("release(1) after 249 gave %d, want 250", got)
+	}
+}
+
+// TestResetForgetsTheCall: of a call nothing is left but memory.
+func TestResetForgetsTheCall(t *testing.T) {
+	s := &script{t: t, calls: map[string]*scriptCall{}}
+	for line := range strings.SplitSeq(`server
+recv SETTINGS
+recv HEADERS stream=1 :method=POST :scheme=http :path=/s/m x-key=value grpc-timeout=1S
+s1 read limit=10 only
+recv DATA stream=1 message=5 len=3
+s1 respond
+s1 message len=100
+recv RST_STREAM stream=1 code=8
+s1 message len=100`, "\n") {
+		s.step(line)
+	}
+	st := s.calls["s1"].st
+	st.Reset()
+	if st.callState != (callState{}) || st.recv.recvState != (recvState{}) || st.send != (sending{}) || st.ops != (pendingOps{}) {
+		t.Errorf("Reset left %+v", st)
+	}
+	if st.recv.headers.Len() != 0 || st.recv.headers.Known != (metadata.Known{}) || !st.recv.headers.Deadline.IsZero() ||
+		st.recv.trailers.Len() != 0 || st.recv.in.unread() != 0 || st.recv.in.partial() {
+		t.Errorf("Reset left %v, %v or unread bytes", st.recv.headers, st.recv.trailers)
 	}
 }
