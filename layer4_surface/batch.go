@@ -25,6 +25,7 @@ type batch struct {
 	claimed uint32     // bits of call.state to give back at the end
 	final   bool       // has the final operation, with which it cannot fail
 	message **transport.Buffer
+	only    *bool // Op.TrailersOnly
 
 	steps  atomic.Int32 // until the batch has completed
 	failed atomic.Bool
@@ -198,6 +199,7 @@ func (b *batch) fill(ops []Op) {
 			op.Ops |= transport.OpRecvInitialMetadata
 			op.RecvInitialMetadata.MD = orElse(o.RecvMetadata, &c.recv.initial)
 			op.RecvInitialMetadata.Peer = &c.peer
+			b.only = o.TrailersOnly
 			op.RecvInitialMetadata.Ready = (*batchHeaders)(b)
 		case RecvMessage:
 			steps++

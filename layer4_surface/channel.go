@@ -184,10 +184,14 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 	if p.WaitForReady {
 		call.simFlags = transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet
 	}
-	orphan := p.Parent.c != nil && !h.inherit(&p)
+	if p.Parent.c != nil {
+		h.inheritDeadline(&p)
+	}
 	args := &call.stack.Args
 	args.Owner, args.Path, args.Authority = call, p.Method, p.Host
-	args.Deadline, args.DeadlineWatched, args.CallID = call.deadline, p.DeadlineWatched, call.id
+	args.Deadline, args.CallID = call.deadline, call.id
+	// Whoever watches the deadline of p does not watch a parent's.
+	args.DeadlineWatched = p.DeadlineWatched && call.deadline.Equal(p.Deadline)
 	if !call.deadline.IsZero() || call.pool.trace.on() {
 		args.Start = time.Now()
 	}
@@ -195,6 +199,8 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 		call.pool.trace.create(call, p.Cause)
 	}
 	fault := call.stack.Init()
+	// Only now: whoever ends the parent may cancel this call at once.
+	orphan := p.Parent.c != nil && !h.inheritCancellation(&p)
 	switch {
 	case fault != nil:
 		call.cancel(fault)
@@ -215,22 +221,31 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 // channelClosed is the message of calls that a closed channel ends.
 const channelClosed = "the channel is closed"
 
-// inherit takes from the parent what p asks for. It reports false if the call
-// is to be cancelled because there is no parent any more.
-func (h Call) inherit(p *CallParams) bool {
+// inheritDeadline takes the parent's deadline if p asks for it.
+func (h Call) inheritDeadline(p *CallParams) {
 	parent := p.Parent
-	if !parent.c.Acquire(parent.generation) {
-		return p.Propagate&PropagateCancellation == 0
+	if p.Propagate&PropagateDeadline == 0 || !parent.c.Acquire(parent.generation) {
+		return
 	}
 	defer parent.c.Unref()
-	if d := parent.c.deadline; p.Propagate&PropagateDeadline != 0 && !d.IsZero() {
+	if d := parent.c.deadline; !d.IsZero() {
 		if h.c.deadline.IsZero() || d.Before(h.c.deadline) {
 			h.c.deadline = d
 		}
 	}
+}
+
+// inheritCancellation makes the call end with its parent if p asks for it. It
+// reports false if the parent has ended already.
+func (h Call) inheritCancellation(p *CallParams) bool {
+	parent := p.Parent
 	if p.Propagate&PropagateCancellation == 0 {
 		return true
 	}
+	if !parent.c.Acquire(parent.generation) {
+		return false
+	}
+	defer parent.c.Unref()
 	if !parent.c.adopt(h) {
 		return false
 	}

@@ -45,6 +45,9 @@ func (d *batchHeaders) Run(err error) {
 	if err != nil {
 		b.fail(err)
 	}
+	if b.only != nil {
+		*b.only = b.op.RecvInitialMetadata.TrailersOnly
+	}
 	b.call.recv.pass(err == nil)
 	b.step()
 }

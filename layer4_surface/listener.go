@@ -107,7 +107,7 @@ func (l *listener) acceptLoop() error {
 		switch {
 		case l.ctx.Err() != nil:
 			return nil
-		case errors.Is(err, net.ErrClosed):
+		case !temporary(err):
 			return fmt.Errorf("surface: accepting on %v: %w", l.lis.Addr(), err)
 		}
 		delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
@@ -116,6 +116,13 @@ func (l *listener) acceptLoop() error {
 			return nil
 		}
 	}
+}
+
+// temporary reports whether accepting may work again, as where there are too
+// many open files. Other errors are the end of a listener.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
 }
 
 // pause waits, and reports false if the listener was stopped meanwhile.

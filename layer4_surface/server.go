@@ -283,9 +283,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	select {
 	case <-s.idle:
 	case <-ctx.Done():
-		s.CancelAllCalls()
-		s.jobs.Wait()
-		return context.Cause(ctx)
+		select {
+		case <-s.idle: // both are so, and nothing was cut off
+		default:
+			s.CancelAllCalls()
+			s.jobs.Wait()
+			return context.Cause(ctx)
+		}
 	}
 	s.jobs.Wait()
 	return nil

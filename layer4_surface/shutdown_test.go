@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -190,13 +192,13 @@ func TestAcceptErrors(t *testing.T) {
 		start := time.Now()
 		go func() { served <- s.Serve(lis) }()
 		for range 10 {
-			lis.errs <- errors.New("too many open files")
+			lis.errs <- &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept", syscall.EMFILE)}
 		}
 		time.Sleep(time.Hour)
 		if n := len(lis.errs); n != 0 {
 			t.Errorf("%d errors are left", n)
 		}
-		lis.errs <- errors.New("once more")
+		lis.errs <- &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept", syscall.ENFILE)}
 		synctest.Wait()
 		if err := s.Shutdown(t.Context()); err != nil {
 			t.Errorf("Shutdown = %v", err)
@@ -216,7 +218,7 @@ func TestAcceptDelays(t *testing.T) {
 		s := NewServer(WithLogger(quietLogger()))
 		lis := newFakeListener()
 		for range 10 {
-			lis.errs <- errors.New("too many open files")
+			lis.errs <- &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept", syscall.EMFILE)}
 		}
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(lis) }()

@@ -77,6 +77,10 @@ type Op struct {
 	// RecvMetadata is where received pairs go. Nil drops them.
 	RecvMetadata *metadata.List
 
+	// TrailersOnly is set to whether the call ended without headers of its
+	// own, with RecvInitialMetadata. May be nil.
+	TrailersOnly *bool
+
 	// Message is what to send. Its reference passes to the call if StartBatch
 	// returns CallOK and stays with the caller if not.
 	Message *transport.Buffer

@@ -3,6 +3,7 @@ package stubs
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -58,7 +59,7 @@ func NewClientOn(t transport.Transport, opts ...DialOption) (*ClientConn, error)
 }
 
 func newClientConn(channel *surface.Channel, cfg *dialConfig) *ClientConn {
-	cc := &ClientConn{channel: channel, calls: cfg.calls, trace: observer{cfg.trace}}
+	cc := &ClientConn{channel: channel, calls: slices.Clip(cfg.calls), trace: observer{cfg.trace}}
 	if len(cfg.unary) > 0 {
 		cc.unary = chainUnaryClient(cfg.unary, invoke)
 	}

@@ -116,7 +116,7 @@ func WithConnectParams(p ConnectParams) DialOption {
 }
 
 // WithDefaultCallOptions makes opts apply to every call, before its own. Given
-// here, [MaxCallRecvMsgSize] sets how much the channel accepts.
+// here, [MaxCallRecvMsgSize] is the default of the channel.
 func WithDefaultCallOptions(opts ...CallOption) DialOption {
 	return dialOption(func(c *dialConfig) { c.calls = append(c.calls, opts...) })
 }
@@ -124,23 +124,31 @@ func WithDefaultCallOptions(opts ...CallOption) DialOption {
 // WithUnaryInterceptor puts one interceptor around all those of
 // [WithChainUnaryInterceptor].
 func WithUnaryInterceptor(f UnaryClientInterceptor) DialOption {
-	return dialOption(func(c *dialConfig) { c.unary = slices.Insert(c.unary, 0, f) })
+	return dialOption(func(c *dialConfig) {
+		if f != nil {
+			c.unary = slices.Insert(c.unary, 0, f)
+		}
+	})
 }
 
 // WithChainUnaryInterceptor adds interceptors, the outermost first.
 func WithChainUnaryInterceptor(chain ...UnaryClientInterceptor) DialOption {
-	return dialOption(func(c *dialConfig) { c.unary = append(c.unary, chain...) })
+	return dialOption(func(c *dialConfig) { c.unary = appendNonNil(c.unary, chain) })
 }
 
 // WithStreamInterceptor puts one interceptor around all those of
 // [WithChainStreamInterceptor].
 func WithStreamInterceptor(f StreamClientInterceptor) DialOption {
-	return dialOption(func(c *dialConfig) { c.stream = slices.Insert(c.stream, 0, f) })
+	return dialOption(func(c *dialConfig) {
+		if f != nil {
+			c.stream = slices.Insert(c.stream, 0, f)
+		}
+	})
 }
 
 // WithChainStreamInterceptor adds interceptors, the outermost first.
 func WithChainStreamInterceptor(chain ...StreamClientInterceptor) DialOption {
-	return dialOption(func(c *dialConfig) { c.stream = append(c.stream, chain...) })
+	return dialOption(func(c *dialConfig) { c.stream = appendNonNil(c.stream, chain) })
 }
 
 // A callConfig is what the options of a call say.

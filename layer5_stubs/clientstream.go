@@ -31,8 +31,10 @@ type clientStream struct {
 
 	uses atomic.Int32 // 1 until the call has ended, and 1 for each method inside
 
-	headers    metadata.List // written before hasHeaders is closed
-	hasHeaders chan struct{}
+	headers      metadata.List // these three are written before hasHeaders is closed
+	noHeaders    bool          // none came: the call has ended
+	trailersOnly bool
+	hasHeaders   chan struct{}
 
 	trailers metadata.List // this and err are written before ended is closed
 	status   surface.CallStatus
@@ -97,7 +99,7 @@ func newStream(ctx context.Context, desc *StreamDesc, cc *ClientConn, method str
 // begin starts the batches that last as long as the call.
 func (s *clientStream) begin() error {
 	var initial metadata.List
-	initial.AppendMD(metadata.Outgoing(s.ctx))
+	appendMD(&initial, metadata.Outgoing(s.ctx))
 	flags := s.cfg.flags
 	if !s.desc.ClientStreams {
 		flags |= transport.FlagCorked // the only message follows at once
@@ -116,7 +118,7 @@ func (s *clientStream) begin() error {
 		return refused("client", fault, &initial)
 	}
 	fault = s.call.StartBatchAndExecute([]surface.Op{
-		{Type: surface.RecvInitialMetadata, RecvMetadata: &s.headers},
+		{Type: surface.RecvInitialMetadata, RecvMetadata: &s.headers, TrailersOnly: &s.trailersOnly},
 	}, (*streamHeaders)(s))
 	if fault != surface.CallOK {
 		close(s.hasHeaders) // so that nobody waits for what was not asked for
@@ -131,7 +133,10 @@ type (
 )
 
 // Run is the arrival of the headers, or that none will come.
-func (d *streamHeaders) Run(bool) { close(d.hasHeaders) }
+func (d *streamHeaders) Run(ok bool) {
+	d.noHeaders = !ok || d.trailersOnly
+	close(d.hasHeaders)
+}
 
 // Run is the end of the call. Everything was received before.
 func (d *streamEnded) Run(bool) {
@@ -180,15 +185,11 @@ func (s *clientStream) Context() context.Context { return s.ctx }
 // Header waits for the server's headers.
 func (s *clientStream) Header() (metadata.MD, error) {
 	<-s.hasHeaders
-	if md := s.headers.MD(); md != nil {
-		return md, nil
+	if !s.noHeaders {
+		return s.headers.MD(), nil
 	}
-	select {
-	case <-s.ended:
-		return nil, s.err
-	default:
-		return nil, nil
-	}
+	<-s.ended // which follows at once, unless a message that was not received stands before it
+	return nil, s.err
 }
 
 // Trailer returns the server's trailers.

@@ -237,7 +237,8 @@ func (c *serverCall) answer(reply any, err error) {
 		buf, err = c.encode(reply)
 	}
 	ops := c.answerOps[:0]
-	if r := &c.response; !r.headerSent && (buf != nil || r.header.Len() > 0) {
+	r := &c.response
+	if buf != nil || !r.headerSent && r.header.Len() > 0 {
 		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: &r.header})
 	}
 	if buf != nil {
@@ -245,6 +246,11 @@ func (c *serverCall) answer(reply any, err error) {
 	}
 	ops = append(ops, surface.Op{Type: surface.SendStatusFromServer, Status: statusOf(err), SendMetadata: &c.response.trailer})
 	fault := c.req.Call.StartBatchAndExecute(ops, (*callAnswered)(c))
+	if fault == surface.CallErrorTooManyOperations && buf != nil && r.headerSent {
+		// As it should be: they went out. Where SendHeader has only taken them,
+		// and this batch was first, it is they that are refused.
+		fault = c.req.Call.StartBatchAndExecute(ops[1:], (*callAnswered)(c))
+	}
 	if fault == surface.CallOK {
 		return
 	}

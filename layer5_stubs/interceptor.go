@@ -1,6 +1,9 @@
 package stubs
 
-import "context"
+import (
+	"context"
+	"reflect"
+)
 
 // A UnaryInvoker makes the call that a [UnaryClientInterceptor] was asked for.
 type UnaryInvoker func(ctx context.Context, method string, req, reply any, cc *ClientConn, opts ...CallOption) error
@@ -101,4 +104,15 @@ func chainStreamServer(chain []StreamServerInterceptor) StreamServerInterceptor 
 			return rest(srv, ss, info, handler)
 		})
 	}
+}
+
+// appendNonNil adds the interceptors of more that are not nil: an option that
+// is switched off by giving nil does nothing.
+func appendNonNil[F UnaryClientInterceptor | StreamClientInterceptor | UnaryServerInterceptor | StreamServerInterceptor](chain, more []F) []F {
+	for _, f := range more {
+		if !reflect.ValueOf(f).IsNil() {
+			chain = append(chain, f)
+		}
+	}
+	return chain
 }

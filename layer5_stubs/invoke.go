@@ -121,7 +121,7 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 		buf.Release()
 		return err
 	}
-	u.initial.AppendMD(metadata.Outgoing(ctx))
+	appendMD(&u.initial, metadata.Outgoing(ctx))
 	u.ops[opSendHeaders].Flags = u.flags
 	u.ops[opSendMessage].Message = buf
 	u.ops[opRecvMessage].Limit = u.maxRecv
@@ -154,6 +154,13 @@ func (cc *ClientConn) result(ctx context.Context, u *unaryCall, method string, r
 		u.event = cc.trace.stub(u.event, "unmarshal", typeText(reply), trace.DirUp, nil)
 	}
 	return unmarshal("client", u.message, reply)
+}
+
+// appendMD adds md without the pseudo-header field that handlers find in what
+// they received, so that a proxy may pass that on as it is.
+func appendMD(l *metadata.List, md metadata.MD) {
+	l.AppendMD(md)
+	l.Delete(":authority")
 }
 
 // createCall returns a call of layer 4. Whoever uses it watches ctx.

@@ -78,6 +78,9 @@ func NewServer(opts ...ServerOption) *Server {
 // it. It panics if impl is nil or lacks a method, if a service or method is
 // registered already, and after Serve.
 func (s *Server) RegisterService(desc *ServiceDesc, impl any) {
+	if desc == nil {
+		panic("stubs: RegisterService without a description of the service")
+	}
 	if err := s.register(desc, impl); err != nil {
 		panic(fmt.Sprintf("stubs: RegisterService(%q): %v", desc.ServiceName, err))
 	}
@@ -231,7 +234,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		case <-handlers:
 		case <-s.stopped: // by Stop, which does not wait for them either
 		case <-ctx.Done():
-			err = context.Cause(ctx)
+			select {
+			case <-handlers: // both are so
+			default:
+				err = context.Cause(ctx)
+			}
 		}
 	}
 	return s.finished(err)

@@ -1,6 +1,7 @@
 package stubs
 
 import (
+	"slices"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
@@ -56,22 +57,34 @@ func ConnectionTimeout(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithHandshakeTimeout(d)) })
 }
 
-// UnaryInterceptor puts one interceptor around unary calls, inside those that
-// were given before. It is [ChainUnaryInterceptor] for one.
-func UnaryInterceptor(f UnaryServerInterceptor) ServerOption { return ChainUnaryInterceptor(f) }
+// UnaryInterceptor puts one interceptor around all those of
+// [ChainUnaryInterceptor].
+func UnaryInterceptor(f UnaryServerInterceptor) ServerOption {
+	return serverOption(func(c *serverConfig) {
+		if f != nil {
+			c.unary = slices.Insert(c.unary, 0, f)
+		}
+	})
+}
 
 // ChainUnaryInterceptor adds interceptors, the outermost first.
 func ChainUnaryInterceptor(chain ...UnaryServerInterceptor) ServerOption {
-	return serverOption(func(c *serverConfig) { c.unary = append(c.unary, chain...) })
+	return serverOption(func(c *serverConfig) { c.unary = appendNonNil(c.unary, chain) })
 }
 
-// StreamInterceptor puts one interceptor around calls with streams, inside
-// those that were given before. It is [ChainStreamInterceptor] for one.
-func StreamInterceptor(f StreamServerInterceptor) ServerOption { return ChainStreamInterceptor(f) }
+// StreamInterceptor puts one interceptor around all those of
+// [ChainStreamInterceptor].
+func StreamInterceptor(f StreamServerInterceptor) ServerOption {
+	return serverOption(func(c *serverConfig) {
+		if f != nil {
+			c.stream = slices.Insert(c.stream, 0, f)
+		}
+	})
+}
 
 // ChainStreamInterceptor adds interceptors, the outermost first.
 func ChainStreamInterceptor(chain ...StreamServerInterceptor) ServerOption {
-	return serverOption(func(c *serverConfig) { c.stream = append(c.stream, chain...) })
+	return serverOption(func(c *serverConfig) { c.stream = appendNonNil(c.stream, chain) })
 }
 
 // WithPanicPropagation lets the panic of a handler end the program. Without it

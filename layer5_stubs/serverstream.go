@@ -125,7 +125,11 @@ func (c *handlerContext) endStatus() error {
 	if err == nil { // the timer of inner was first
 		err, cause = context.DeadlineExceeded, context.DeadlineExceeded
 	}
-	return status.New(status.FromContextError(err).Code(), cause.Error()).WithCause(cause)
+	code := status.FromContextError(err).Code()
+	if why := status.CodeOf(cause); code == status.Canceled && why != status.Unknown && why != status.Unavailable {
+		code = why // a limit or a rule of the protocol, not the client or the network
+	}
+	return status.New(code, cause.Error()).WithCause(cause)
 }
 
 // A serverStream is the handler's end of a call with a stream. It is not

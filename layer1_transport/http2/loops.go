@@ -65,7 +65,9 @@ func (c *conn) applyAll() error {
 			return err
 		}
 		c.mu.Lock()
-		err = c.s.step(h, payload)
+		if err = c.s.control.closed; err == nil {
+			err = c.s.step(h, payload)
+		}
 		waiting := c.s.in.waiting
 		c.mu.Unlock()
 		if err != nil {

@@ -227,6 +227,11 @@ func (s *session) sendEnd(st *stream) {
 		s.endSend(st)
 		return
 	}
+	if md := b.SendTrailingMetadata.MD; st.send.headers {
+		md.HTTPStatus, md.ContentType = "", "" // headers overtook the batch
+	} else if md.HTTPStatus == "" {
+		md.HTTPStatus, md.ContentType = "200", "application/grpc" // it overtook them
+	}
 	if err := s.sendBlock(st, b.SendTrailingMetadata.MD, true); err != nil {
 		s.cancel(st, err)
 		return

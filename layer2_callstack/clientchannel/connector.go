@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
@@ -13,10 +14,13 @@ import (
 
 // NewConnector returns the connector of HTTP/2: it dials, secures the
 // connection with creds, sends the preface and waits for the server's SETTINGS,
-// all before ctx ends. dial may be nil.
+// all before ctx ends. dial may be nil. One that ignores its context is left
+// behind when ctx ends, and what it returns later is closed.
 func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg http2.Config) ConnectFunc {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
+	} else {
+		dial = abandoning(dial)
 	}
 	return func(ctx context.Context, addr resolver.Address, authority string) (transport.Transport, error) {
 		raw, err := dial(ctx, addr.NetworkOrTCP(), addr.Addr)
@@ -33,6 +37,55 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 		}
 		return http2.Connect(ctx, conn, auth, cfg) // which closes conn if it fails
 	}
+}
+
+// abandoning returns a dialer that returns when its context ends, whatever dial
+// does.
+func abandoning(dial DialFunc) DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		d := &userDial{done: make(chan struct{})}
+		go d.run(ctx, dial, network, address)
+		select {
+		case <-d.done:
+			return d.result()
+		case <-ctx.Done():
+			if d.over.Swap(true) { // it returns at this moment
+				<-d.done
+				return d.result()
+			}
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// A userDial is one use of a dialer of the application.
+type userDial struct {
+	over atomic.Bool // set by whoever is first: the dialer or the end of its context
+
+	done chan struct{} // closed when the rest is written
+	conn net.Conn
+	err  error
+	why  any // what it panicked with
+}
+
+// run ends when the dialer does, which is not the channel's to decide.
+func (d *userDial) run(ctx context.Context, dial DialFunc, network, address string) {
+	defer func() {
+		d.why = recover()
+		if d.over.Swap(true) && d.conn != nil {
+			d.conn.Close()
+		}
+		close(d.done)
+	}()
+	d.conn, d.err = dial(ctx, network, address)
+}
+
+// result passes a panic of the dialer on to whoever contains it.
+func (d *userDial) result() (net.Conn, error) {
+	if d.why != nil {
+		panic(d.why)
+	}
+	return d.conn, d.err
 }
 
 // defaultConnect is the connector of a channel that was given none. The

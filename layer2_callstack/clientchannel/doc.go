@@ -37,7 +37,10 @@
 //	dnsResolver.run        resolver.DNS          Resolver.Close
 //	closeResolver          the channel           Resolver.Close has returned
 //
-// Destroy waits for all of them.
+//	userDial.run           a connector           the application's dialer returns
+//
+// Destroy waits for all of them but the last: a dialer that ignores its context
+// is left behind.
 //
 // # Locks
 //

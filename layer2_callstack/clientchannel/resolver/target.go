@@ -80,6 +80,9 @@ func splitHostPort(endpoint string) (host, port string, err error) {
 		if port == "" {
 			return "", "", errors.New("the port is missing after the colon")
 		}
+		if strings.ContainsFunc(port, notInPort) {
+			return "", "", fmt.Errorf("%q is neither the number nor the name of a port", port)
+		}
 		if host == "" {
 			host = "localhost"
 		}
@@ -89,4 +92,9 @@ func splitHostPort(endpoint string) (host, port string, err error) {
 		return host, port, nil
 	}
 	return "", "", err
+}
+
+// notInPort reports whether r cannot be part of a port's number or name. RFC 6335 §5.1.
+func notInPort(r rune) bool {
+	return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
