@@ -64,7 +64,8 @@ type SendMessage struct {
 }
 
 // SendTrailingMetadata ends the sending side. On the client it is the
-// half-close and MD is empty; on the server MD carries the status.
+// half-close and MD is empty; on the server MD carries the status, and the
+// transport may fill in or clear the fields of HTTP.
 type SendTrailingMetadata struct {
 	MD *metadata.List // read until done
 
@@ -132,7 +133,8 @@ const (
 	FlagBufferHint uint32 = 0x1
 	// FlagNoCompress on a message: send it as it is.
 	FlagNoCompress uint32 = 0x2
-	// FlagWriteThrough: done only when the bytes are with the socket.
+	// FlagWriteThrough asks for the bytes to go out at once. Every write here
+	// does, so it changes nothing.
 	FlagWriteThrough uint32 = 0x4
 	// FlagWaitForReady on initial metadata: queue the call while the channel
 	// cannot connect, instead of failing it.

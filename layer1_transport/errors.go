@@ -81,7 +81,7 @@ func ProgressOf(err error) Progress {
 
 // TooLong returns how a stream fails whose peer sent a message of length bytes,
 // more than op allows.
-func TooLong(length int, op *RecvMessage) *Error {
+func TooLong(length int64, op *RecvMessage) *Error {
 	reason := fmt.Sprintf("a message of %d bytes passes the receive limit of %d bytes", length, op.Limit)
 	if op.LimitName != "" {
 		reason += " (" + op.LimitName + ")"

@@ -59,7 +59,8 @@ const (
 	// the other streams waiting.
 	maxSendFrame = 16 << 10
 
-	// writeStall is how long the peer may take nothing at all.
+	// writeStall is how long the peer may take nothing at all; a write of which
+	// it took a part starts anew.
 	writeStall = 10 * time.Second
 
 	// headerBlockTime is how long a header block may take to arrive.

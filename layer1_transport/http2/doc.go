@@ -26,9 +26,10 @@
 //   - Down: any reliable, ordered net.Conn. One with a file descriptor is
 //     written without blocking, every other by the flushing goroutine.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing. Keepalive pings and window growth by measured
-//     bandwidth come with the complete transport. Server push and priorities:
-//     gRPC has no use for them.
+//     ages, load balancing. Keepalive and its enforcement, budgets for
+//     RST_STREAM and PING over time, a limit for streams that stall on flow
+//     control, and windows that grow with the bandwidth come with the complete
+//     transport. Server push and priorities: gRPC has no use for them.
 //
 // # Goroutines
 //

@@ -14,6 +14,7 @@ type blockState struct {
 	end           bool // END_STREAM of its HEADERS frame
 	selfDependent bool
 	continuations int
+	number        int // counts blocks that have CONTINUATION frames
 	bytes         []byte
 }
 
@@ -36,7 +37,7 @@ func (s *session) onHeaders(h frame.Header, p []byte) error {
 	if f.EndHeaders {
 		return s.onBlock(h.StreamID, f.Block, f.EndStream, f.SelfDependent)
 	}
-	s.block = blockState{open: true, stream: h.StreamID, end: f.EndStream,
+	s.block = blockState{open: true, number: s.block.number + 1, stream: h.StreamID, end: f.EndStream,
 		selfDependent: f.SelfDependent, bytes: append(s.block.bytes[:0], f.Block...)}
 	return nil
 }
@@ -52,8 +53,11 @@ func (s *session) onContinuation(h frame.Header, p []byte) error {
 		return connError(frame.CodeProtocol, "CONTINUATION without HEADERS on stream %d", h.StreamID)
 	}
 	b.continuations++
-	if most := max(2*int(s.cfg.MaxHeaderList), 2*frame.MinMaxFrameSize); b.continuations > maxContinuations || len(b.bytes)+len(f.Block) > most {
-		return connError(frame.CodeEnhanceYourCalm, "a header block of more than %d CONTINUATION frames or %d bytes", maxContinuations, most)
+	// A list that is too long ends its stream, so somewhat longer ones are read.
+	most := max(2*int(s.cfg.MaxHeaderList), (maxContinuations+1)*frame.MinMaxFrameSize)
+	frames := max(maxContinuations, most/frame.MinMaxFrameSize-1)
+	if b.continuations > frames || len(b.bytes)+len(f.Block) > most {
+		return connError(frame.CodeEnhanceYourCalm, "a header block of more than %d CONTINUATION frames or %d bytes", frames, most)
 	}
 	b.bytes = append(b.bytes, f.Block...)
 	if !f.EndHeaders {

@@ -23,8 +23,12 @@ func (c *conn) readLoop() {
 	c.setReadLimit(c.cfg.handshakeDeadline)
 	err := c.readFrames()
 	c.mu.Lock()
-	c.closeLocked(c.farewell(err))
+	cause, broke := c.farewell(err)
+	c.closeLocked(cause)
 	c.release(writeNow)
+	if broke != nil {
+		c.s.cfg.Logger.Warn("http2: the peer broke a rule of the protocol; closing the connection", "peer", c.s.peerName, "error", broke)
+	}
 }
 
 // readFrames returns why reading ended, never nil.
@@ -90,7 +94,7 @@ func (c *conn) afterRead() error {
 	c.release(writeNow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.s.out.Len() > maxPendingControl && c.s.control.closed == nil && c.w.broken == nil {
+	for c.s.out.Answers() > maxPendingControl && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
 	}
 	return c.s.control.closed
@@ -125,13 +129,18 @@ func (c *conn) checkGreeting() {
 // connection in the middle of one is good for nothing else.
 // Caller holds conn.mu.
 func (c *conn) limitHeaderBlock() {
-	if open := c.s.block.open; open != c.in.limited {
-		c.in.limited = open
-		if open {
-			c.setReadLimit(time.Now().Add(headerBlockTime))
-		} else {
-			c.setReadLimit(time.Time{})
-		}
+	n := c.s.block.number // 0 for none
+	if !c.s.block.open {
+		n = 0
+	}
+	if n == c.in.limited || c.w.broken != nil {
+		return
+	}
+	c.in.limited = n
+	if n != 0 {
+		c.setReadLimit(time.Now().Add(headerBlockTime))
+	} else {
+		c.setReadLimit(time.Time{})
 	}
 }
 
@@ -161,20 +170,20 @@ func (c *conn) readError(err error) error {
 }
 
 // farewell sends GOAWAY for an error of the peer, and returns what the error
-// means to the calls. RFC 9113 §5.4.1. Caller holds conn.mu.
-func (c *conn) farewell(err error) error {
+// means to the calls, and the rule that was broken. RFC 9113 §5.4.1.
+// Caller holds conn.mu.
+func (c *conn) farewell(err error) (cause, broke error) {
 	var e *frame.Error
 	if !errors.As(err, &e) || c.s.control.closed != nil {
-		return err
+		return err, nil
 	}
 	if c.in.notHTTP2 != "" {
-		return c.s.newError(status.Unavailable, c.in.notHTTP2) // it would not understand
+		return c.s.newError(status.Unavailable, c.in.notHTTP2), nil // it would not understand
 	}
 	c.s.appendGoAway(c.s.ids.lastPeer, e.Code, e.Reason)
-	c.s.cfg.Logger.Warn("http2: the peer broke a rule of the protocol; closing the connection", "peer", c.s.peerName, "error", e)
 	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
 	broken.HTTP2, broken.HasHTTP2 = e.Code, true
-	return broken
+	return broken, e
 }
 
 // An input is the read buffer of a connection. Owned by readLoop.
@@ -183,7 +192,7 @@ type input struct {
 	buf      []byte
 	r, w     int
 	first    bool   // the first frame was seen
-	limited  bool   // a read limit for a header block is set
+	limited  int    // the header block that a read limit is set for
 	notHTTP2 string // what the peer seems to speak instead
 
 	afterBroken int // bytes that came since a write failed

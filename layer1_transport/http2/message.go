@@ -2,6 +2,7 @@ package http2
 
 import (
 	"encoding/binary"
+	"math"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
@@ -14,7 +15,7 @@ const prefixLen = 5
 
 // firstAlloc is how much memory a message gets at its prefix. The rest follows
 // with the bytes, so that a peer cannot claim memory by a length alone.
-const firstAlloc = 64 << 10
+const firstAlloc = 4 << 10
 
 // keepRaw bounds the memory for unread bytes that a stream keeps for its next call.
 const keepRaw = 16 << 10
@@ -40,8 +41,9 @@ func (r *messageReader) unread() int { return len(r.raw) - r.from }
 func (r *messageReader) partial() bool { return !r.ready && (r.nPrefix > 0 || r.msg != nil) }
 
 func (r *messageReader) keep(p []byte) {
-	if r.from > 0 && r.from == len(r.raw) {
-		r.raw, r.from = r.raw[:0], 0
+	if r.from > 0 && (r.from == len(r.raw) || len(r.raw)+len(p) > cap(r.raw) && r.from >= len(r.raw)/2) {
+		// Where less than half of it is left, moving it costs less than growing.
+		r.raw, r.from = r.raw[:copy(r.raw, r.raw[r.from:])], 0
 	}
 	r.raw = append(r.raw, p...)
 }
@@ -71,10 +73,11 @@ func (r *messageReader) begin(op *transport.RecvMessage) *transport.Error {
 	if r.prefix[0] > 1 {
 		return streamError(status.Internal, "the first byte of a message is %d, must be 0 or 1 (gRPC-HTTP2 Length-Prefixed-Message)", r.prefix[0])
 	}
-	length := int(binary.BigEndian.Uint32(r.prefix[1:]))
-	if op.Limit > 0 && length > op.Limit {
-		return transport.TooLong(length, op)
+	announced := int64(binary.BigEndian.Uint32(r.prefix[1:]))
+	if op.Limit > 0 && announced > int64(op.Limit) || announced > math.MaxInt {
+		return transport.TooLong(announced, op)
 	}
+	length := int(announced)
 	r.msg = transport.NewBuffer(min(length, firstAlloc))
 	r.msg.Compressed = r.prefix[0] == 1
 	r.left = length
@@ -95,6 +98,9 @@ func (r *messageReader) makeRoom(k int) {
 	r.msg.Release()
 	r.msg = wider
 }
+
+// drop forgets the unread bytes, which nobody will ask for.
+func (r *messageReader) drop() { r.raw, r.from = r.raw[:0], 0 }
 
 // take returns the complete message.
 func (r *messageReader) take() *transport.Buffer {
@@ -213,6 +219,7 @@ func (s *session) deframe(st *stream) {
 	n := s.consume(st, in.raw[in.from:])
 	in.from += n
 	s.flow.unread -= n
+	s.creditHeld()
 	if st.err == nil {
 		s.checkSingle(st)
 		s.checkPartial(st)
@@ -270,11 +277,6 @@ func (s *session) refuse(st *stream, err *transport.Error) {
 // creditStream gives n consumed bytes back to the stream's window, and for a
 // message longer than the window all that it still needs.
 func (s *session) creditStream(st *stream, n int) {
-	if s.flow.held > 0 && s.flow.unread <= maxUnread {
-		held := s.flow.held
-		s.flow.held = 0
-		s.creditConn(held)
-	}
 	if !st.state.mayRecv() {
 		return // nothing more comes, so credit is of no use
 	}
@@ -307,6 +309,11 @@ func (s *session) creditConn(n int) {
 // forgetUnread stops counting the bytes that a stream leaves unread.
 func (s *session) forgetUnread(st *stream) {
 	s.flow.unread -= st.recv.in.unread()
+	s.creditHeld()
+}
+
+// creditHeld gives back the credit that was held while too much was unread.
+func (s *session) creditHeld() {
 	if s.flow.held > 0 && s.flow.unread <= maxUnread {
 		held := s.flow.held
 		s.flow.held = 0

@@ -2,10 +2,12 @@ package http2
 
 import (
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -52,7 +54,7 @@ func (s *session) begin(st *stream) {
 		s.fail(st, s.notSent("connection closed", s.control.closed))
 	case s.control.draining:
 		s.fail(st, s.notSent("connection is draining", s.control.cause))
-	case len(s.streams) >= int(s.peer.maxStreams):
+	case uint64(len(s.streams)) >= uint64(s.peer.maxStreams):
 		s.queues.opening.push(st, queueOpening)
 	case s.ids.next > frame.MaxStreamID:
 		s.fail(st, s.notSent("stream identifiers are exhausted", nil)) // RFC 9113 §5.1.1
@@ -79,7 +81,7 @@ func (s *session) open(st *stream) {
 
 // openWaiting opens streams that waited for their turn.
 func (s *session) openWaiting() {
-	for s.queues.opening.head != nil && len(s.streams) < int(s.peer.maxStreams) && !s.control.draining && s.control.closed == nil {
+	for s.queues.opening.head != nil && uint64(len(s.streams)) < uint64(s.peer.maxStreams) && !s.control.draining && s.control.closed == nil {
 		s.begin(s.queues.opening.pop())
 	}
 }
@@ -108,16 +110,14 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	if !list.Deadline.IsZero() {
 		now = time.Now()
 	}
+	// Before the table can change: nothing of the block is sent then.
+	if size := headerblock.ListSize(list); size > int64(s.peer.maxHeaderList) {
+		return s.newError(status.ResourceExhausted, fmt.Sprintf("a header list of %d bytes passes the limit of the peer, %d", size, s.peer.maxHeaderList)) // RFC 9113 §10.5.1
+	}
 	block, err := s.enc.Append(s.scratch[:0], list, now)
 	s.scratch = block[:0]
 	if err != nil {
 		return s.wrapError(status.Internal, "sending headers", err)
-	}
-	if size := listSize(list); size > int64(s.peer.maxHeaderList) {
-		// The table may have grown by this block, so the peer must see it or
-		// the encoder must be rebuilt. Sending is the smaller evil: the peer
-		// refuses the one stream. RFC 9113 §10.5.1.
-		s.cfg.Logger.Debug("http2: header list passes the limit of the peer", "size", size, "limit", s.peer.maxHeaderList)
 	}
 	dst := s.out.Small()
 	start := len(dst)
@@ -125,22 +125,15 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	if s.trace.On() {
 		st.cause = s.trace.SentHeaders(st.cause, s.out.Total(), dst[start:], list)
 	}
+	if s.role == client {
+		s.out.Bulk(len(dst) - start) // the application's own pace
+	}
 	s.out.Commit(dst)
 	st.send.headers = true
 	if end {
 		s.endSend(st)
 	}
 	return nil
-}
-
-// listSize is the size of a list as RFC 9113 §6.5.2 counts it, without the
-// few bytes of the fields with a slot.
-func listSize(l *metadata.List) int64 {
-	var n int64
-	for _, p := range l.Pairs() {
-		n += int64(len(p.Key) + len(p.Value) + 32)
-	}
-	return n
 }
 
 // pump sends as much of the stream's message and end as may go.
@@ -181,6 +174,7 @@ func (s *session) sendData(st *stream) bool {
 	m.window.take(n)
 	s.flow.send.take(n)
 	end := n == left && st.ops.stm != nil && s.role == client
+	s.out.Bulk(frame.HeaderLen + n)
 	dst := s.out.Small()
 	start := len(dst)
 	dst = frame.AppendDataHeader(dst, st.id, end, n)
@@ -232,7 +226,7 @@ func (s *session) sendEnd(st *stream) {
 	} else if md.HTTPStatus == "" {
 		md.HTTPStatus, md.ContentType = "200", "application/grpc" // it overtook them
 	}
-	if err := s.sendBlock(st, b.SendTrailingMetadata.MD, true); err != nil {
+	if err := s.sendTrailers(st, b.SendTrailingMetadata.MD); err != nil {
 		s.cancel(st, err)
 		return
 	}
@@ -240,6 +234,22 @@ func (s *session) sendEnd(st *stream) {
 		b.SendTrailingMetadata.Sent.Store(true)
 	}
 	s.sent(st, &st.ops.stm, nil)
+}
+
+// maxClippedMessage is what is left of a status message that the peer would
+// refuse.
+const maxClippedMessage = 1 << 10
+
+// sendTrailers sends the trailers, or what the peer takes of them: the code
+// says more than that they were too long.
+func (s *session) sendTrailers(st *stream, md *metadata.List) error {
+	err := s.sendBlock(st, md, true)
+	if err == nil || status.CodeOf(err) != status.ResourceExhausted || !md.HasStatus {
+		return err
+	}
+	short := metadata.List{Known: md.Known}
+	short.SetStatus(md.Status, md.Message[:min(len(md.Message), maxClippedMessage)]+" (the peer does not take the rest of the trailers)")
+	return s.sendBlock(st, &short, true)
 }
 
 // endSend is the transition for our END_STREAM. A server that ends before the
@@ -366,7 +376,7 @@ type queue struct {
 }
 
 func (q *queue) push(st *stream, kind queueKind) {
-	st.queued, st.nextQueue = kind, nil
+	st.queued, st.prevQueue, st.nextQueue = kind, q.tail, nil
 	if q.head == nil {
 		q.head = st
 	} else {
@@ -377,23 +387,20 @@ func (q *queue) push(st *stream, kind queueKind) {
 
 func (q *queue) pop() *stream {
 	st := q.head
-	q.head = st.nextQueue
-	st.queued, st.nextQueue = queueNone, nil
+	q.remove(st)
 	return st
 }
 
 func (q *queue) remove(st *stream) {
-	var before *stream
-	for s := q.head; s != st; s = s.nextQueue {
-		before = s
-	}
-	if before == nil {
+	if st.prevQueue == nil {
 		q.head = st.nextQueue
 	} else {
-		before.nextQueue = st.nextQueue
+		st.prevQueue.nextQueue = st.nextQueue
 	}
-	if q.tail == st {
-		q.tail = before
+	if st.nextQueue == nil {
+		q.tail = st.prevQueue
+	} else {
+		st.nextQueue.prevQueue = st.prevQueue
 	}
-	st.queued, st.nextQueue = queueNone, nil
+	st.queued, st.prevQueue, st.nextQueue = queueNone, nil, nil
 }

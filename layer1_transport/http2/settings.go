@@ -66,10 +66,17 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 		s.peer.received = true
 		s.peer.maxStreams = math.MaxUint32
 	}
+	initial := s.peer.initialWindow
 	for i := range f.Len() {
-		if err := s.applySetting(f.At(i)); err != nil {
+		// Only the last window counts, since nothing is sent in between.
+		if set := f.At(i); set.ID == frame.SettingInitialWindowSize {
+			initial = int64(set.Val)
+		} else if err := s.applySetting(set); err != nil {
 			return err
 		}
+	}
+	if err := s.resizeWindows(initial); err != nil {
+		return err
 	}
 	s.out.Append(func(b []byte) []byte {
 		start := len(b)
@@ -95,8 +102,6 @@ func (s *session) applySetting(set frame.Setting) error {
 		}
 	case frame.SettingMaxConcurrentStreams:
 		s.peer.maxStreams = set.Val
-	case frame.SettingInitialWindowSize:
-		return s.resizeWindows(int64(set.Val))
 	case frame.SettingMaxFrameSize:
 		s.peer.maxFrame = int(set.Val)
 	case frame.SettingMaxHeaderListSize:
@@ -109,6 +114,9 @@ func (s *session) applySetting(set frame.Setting) error {
 // connection window does not change. RFC 9113 §6.9.2.
 func (s *session) resizeWindows(initial int64) error {
 	delta := initial - s.peer.initialWindow
+	if delta == 0 {
+		return nil
+	}
 	s.peer.initialWindow = initial
 	for _, st := range s.streams {
 		if !st.send.window.grant(delta) {

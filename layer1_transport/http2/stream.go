@@ -87,8 +87,8 @@ type callState struct {
 	owedUnref  int // references to drop after delivery
 
 	// The queues of the session, see send.go.
-	queued    queueKind
-	nextQueue *stream
+	queued               queueKind
+	prevQueue, nextQueue *stream
 
 	// countsSlot: on a server, the stream counts against MaxStreams. A stream
 	// that was aborted counts until its handler has returned, see Reset.
@@ -162,9 +162,11 @@ func (st *stream) Reset() {
 	if st.countsSlot {
 		c.s.slots--
 	}
+	before := c.s.out.Len()
 	if st.recv.in.unread() > 0 {
 		c.s.forgetUnread(st)
 	}
+	credited := c.s.out.Len() > before
 	c.mu.Unlock()
 	// Nobody else refers to the stream any more.
 	st.recv.headers.Reset()
@@ -175,6 +177,10 @@ func (st *stream) Reset() {
 	st.send = sending{}
 	st.ops = pendingOps{}
 	st.callState = callState{}
+	if credited { // connection credit, which nobody else may come to write
+		c.mu.Lock()
+		c.release(writeNow)
+	}
 }
 
 // PerformBatch starts the operations of b.
@@ -300,6 +306,10 @@ func (s *session) fail(st *stream, err error) {
 	st.err = err
 	st.state = stateClosed
 	s.failSends(st, err)
+	if st.recv.in.unread() > 0 {
+		s.forgetUnread(st)
+		st.recv.in.drop()
+	}
 	s.finish(st)
 	s.markDirty(st)
 }

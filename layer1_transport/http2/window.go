@@ -68,7 +68,7 @@ func (w *recvWindow) release(n int) uint32 {
 // message longer than the window whose reader waits. It returns the increment
 // for a WINDOW_UPDATE, 0 if the window is wide enough.
 func (w *recvWindow) extend(need int) uint32 {
-	missing := int64(need) - w.avail
+	missing := min(int64(need), frame.MaxWindow) - w.avail
 	if missing <= 0 {
 		return 0
 	}

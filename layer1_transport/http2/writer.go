@@ -28,6 +28,10 @@ const (
 	writeNow yield = false
 )
 
+// maxRounds is how often a caller writes what others have appended before it
+// goes on with its own work: with many busy streams there is always more.
+const maxRounds = 16
+
 // A writer is the state of writing. Guarded by conn.mu, except socket.
 type writer struct {
 	// flushing: somebody writes and will look at the outbox again.
@@ -77,7 +81,7 @@ func (c *conn) flush(y yield) {
 	if y == yieldFirst {
 		runtime.Gosched()
 	}
-	for {
+	for round := 0; ; round++ {
 		c.mu.Lock()
 		if c.s.out.Len() == 0 || c.s.control.closed != nil {
 			c.w.flushing = false
@@ -87,6 +91,11 @@ func (c *conn) flush(y yield) {
 		}
 		c.w.batch = c.s.out.Take()
 		c.mu.Unlock()
+		if round == maxRounds {
+			c.running.Add(1)
+			go c.flushLoop(0)
+			return
+		}
 		n, err := c.w.socket.TryWrite(&c.w.batch)
 		if err == nil && n < c.w.batch.Len() {
 			c.running.Add(1)
@@ -121,6 +130,7 @@ func (c *conn) wrote(n int, err error) {
 	c.written.Broadcast()
 	head := c.s.takeDirty()
 	tell := c.claimEvents()
+	c.noteDrain()
 	c.mu.Unlock()
 	deliverAll(head)
 	if tell {

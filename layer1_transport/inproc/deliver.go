@@ -148,7 +148,7 @@ func (s *stream) pickMessage(n *next) bool {
 	case !in.empty() && !s.gotHeaders:
 		return false // headers come before messages
 	case !in.empty() && recv.Limit > 0 && in.front().Len() > recv.Limit:
-		err := transport.TooLong(in.front().Len(), recv)
+		err := transport.TooLong(int64(in.front().Len()), recv)
 		err.Layer, err.Peer = name, name
 		done := recv.Ready
 		s.rm = nil

@@ -75,11 +75,17 @@ func (a *assembler) field(f hpack.HeaderField) {
 	if !a.count(1) {
 		return
 	}
-	if !coding.ValidValue(f.Value) {
+	pseudo, value := len(f.Name) > 0 && f.Name[0] == ':', f.Value
+	if !pseudo {
+		// RFC 9113 §8.2.1 has no blanks at the ends, but every gRPC sends
+		// those of a status message, and gRPC-HTTP2 ASCII-Value lets them be.
+		value = coding.TrimValue(value)
+	}
+	if !coding.ValidValue(value) {
 		a.malformed("the value of %q holds a character that RFC 9113 §8.2.1 forbids", clip(f.Name))
 		return
 	}
-	if len(f.Name) > 0 && f.Name[0] == ':' {
+	if pseudo {
 		a.pseudo(f.Name, f.Value)
 		return
 	}
@@ -88,7 +94,10 @@ func (a *assembler) field(f hpack.HeaderField) {
 		a.malformed("%q is no field name", clip(f.Name))
 		return
 	}
-	a.known(f.Name, f.Value)
+	if f.Name == "grpc-message" {
+		value = f.Value
+	}
+	a.known(f.Name, value)
 }
 
 // count adds n fields and reports whether the limits hold.

@@ -148,6 +148,33 @@ func fields(k *metadata.Known) [10]hpack.HeaderField {
 	}
 }
 
+// ListSize is the size of list on the wire as RFC 9113 §6.5.2 counts it.
+func ListSize(list *metadata.List) (n int64) {
+	add := func(name string, value int) { n += int64(len(name) + value + 32) }
+	for _, f := range fields(&list.Known) {
+		if f.Value != "" {
+			add(f.Name, len(f.Value))
+		}
+	}
+	if !list.Deadline.IsZero() {
+		add("grpc-timeout", 9)
+	}
+	if list.HasStatus {
+		add("grpc-status", 2)
+	}
+	if list.Message != "" {
+		add("grpc-message", len(coding.EncodeMessage(list.Message)))
+	}
+	for _, p := range list.Pairs() {
+		if coding.IsBin(p.Key) {
+			add(p.Key, (len(p.Value)*4+2)/3)
+		} else {
+			add(p.Key, len(p.Value))
+		}
+	}
+	return n
+}
+
 // known appends the fields with a slot and remembers their block once it
 // leaves the table as it is, which it does from the second time on.
 func (e *Encoder) known(dst []byte, k *metadata.Known) []byte {

@@ -42,6 +42,7 @@ type Batch struct {
 	small []byte
 	large []piece
 	size  int
+	bulk  int         // of size: what flow control or the application paces
 	iov   net.Buffers // memory of buffers
 }
 
@@ -54,6 +55,16 @@ type piece struct {
 
 // Len returns the number of bytes that wait.
 func (o *Outbox) Len() int { return o.batch.size }
+
+// Answers returns the number of bytes that wait without those told to Bulk.
+func (o *Outbox) Answers() int { return o.batch.size - o.batch.bulk }
+
+// Bulk notes that n of the bytes appended last are no answer to the peer.
+func (o *Outbox) Bulk(n int) {
+	if !o.shut {
+		o.batch.bulk += n
+	}
+}
 
 // Total returns the number of bytes that were ever appended.
 func (o *Outbox) Total() int64 { return o.total }

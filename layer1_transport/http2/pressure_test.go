@@ -1,0 +1,139 @@
+package http2_test
+
+import (
+	"net"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/strata-grpc/strata/layer1_transport/transporttest"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+)
+
+// TestBothSidesSend: two endpoints that both send more than their sockets hold
+// go on reading; what flow control paces does not count as answers to a flood.
+func TestBothSidesSend(t *testing.T) {
+	for _, streams := range []int{1, 4} {
+		t.Run("memory", func(t *testing.T) {
+			c, s := memconn.PipeSize(4 << 10)
+			bothSend(t, c, s, streams)
+		})
+		t.Run("tcp", func(t *testing.T) {
+			c, s := smallTCP(t)
+			bothSend(t, c, s, streams)
+		})
+	}
+}
+
+// smallTCP is a TCP connection whose sockets hold little.
+func smallTCP(t *testing.T) (c, s net.Conn) {
+	t.Helper()
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	if c, err = net.Dial("tcp", lis.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = lis.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	for _, nc := range []net.Conn{c, s} {
+		tcp := nc.(*net.TCPConn)
+		if err := tcp.SetReadBuffer(32 << 10); err != nil {
+			t.Fatal(err)
+		}
+		if err := tcp.SetWriteBuffer(32 << 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return c, s
+}
+
+// bothSend sends 8 MiB each way at once, on streams.
+func bothSend(t *testing.T, c, s net.Conn, streams int) {
+	const total, size = 8 << 20, 256 << 10
+	client, server := connected(t, c, s, options)
+	defer server.Close()
+	defer client.Close()
+	acceptor := transporttest.NewAcceptor(t, server)
+	data := make([]byte, size)
+	var wg sync.WaitGroup
+	half := func(call *transporttest.Call) {
+		wg.Go(func() {
+			for range total / streams / size {
+				if err := call.Batch().SendMessage(data).Start().WaitSent(); err != nil {
+					t.Errorf("sending: %v", err)
+					return
+				}
+			}
+		})
+		wg.Go(func() {
+			for range total / streams / size {
+				if _, ok, err := call.Batch().RecvMessage(0).Start().WaitMessage(); err != nil || !ok {
+					t.Errorf("receiving: %v, %v", ok, err)
+					return
+				}
+			}
+		})
+	}
+	var calls []*transporttest.Call
+	for range streams {
+		call := transporttest.NewClientCall(t, client)
+		if err := call.Batch().SendHeaders(transporttest.RequestHeaders()).Start().WaitSent(); err != nil {
+			t.Fatal(err)
+		}
+		answer := acceptor.Accept()
+		if err := answer.Batch().SendHeaders(transporttest.ResponseHeaders()).Start().WaitSent(); err != nil {
+			t.Fatal(err)
+		}
+		half(call)
+		half(answer)
+		calls = append(calls, call, answer)
+	}
+	wg.Wait()
+	for _, call := range calls {
+		call.Release()
+	}
+}
+
+// TestSlowReaderKeepsLittle: a stream that is never read empty does not keep
+// what was read of it.
+func TestSlowReaderKeepsLittle(t *testing.T) {
+	c, s := memconn.Pipe()
+	client, server := connected(t, c, s, options)
+	defer server.Close()
+	defer client.Close()
+	acceptor := transporttest.NewAcceptor(t, server)
+	call := transporttest.NewClientCall(t, client)
+	defer call.Release()
+	call.Batch().SendHeaders(transporttest.RequestHeaders()).Start().WaitSent()
+	answer := acceptor.Accept()
+	defer answer.Release()
+	const messages, size = 1000, 64 << 10 // 64 MiB through a window of 1 MiB
+	data := make([]byte, size)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	ahead := make(chan struct{}, 8) // the sender is always some messages ahead
+	go func() {
+		for range messages {
+			ahead <- struct{}{}
+			if call.Batch().SendMessage(data).Start().WaitSent() != nil {
+				return
+			}
+		}
+	}()
+	for range messages - cap(ahead) {
+		if _, ok, err := answer.Batch().RecvMessage(0).Start().WaitMessage(); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		<-ahead
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+}
