@@ -77,6 +77,8 @@ func someStatuses(t *testing.T) []*spb.Status {
 		details = append(details, a)
 	}
 	return append(all,
+		&spb.Status{Code: int32(code.Code_NOT_FOUND), Message: "no such thing: "},
+		&spb.Status{Code: int32(code.Code_NOT_FOUND), Message: " a blank at the beginning"},
 		&spb.Status{Code: int32(code.Code_RESOURCE_EXHAUSTED), Message: "details", Details: details},
 		&spb.Status{Code: int32(code.Code_INTERNAL), Details: details[:1]})
 }
