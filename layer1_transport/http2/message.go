@@ -217,13 +217,14 @@ func (s *session) deframe(st *stream) {
 		return
 	}
 	n := s.consume(st, in.raw[in.from:])
+	if st.err != nil {
+		return // which has dropped what was unread
+	}
 	in.from += n
 	s.flow.unread -= n
 	s.creditHeld()
-	if st.err == nil {
-		s.checkSingle(st)
-		s.checkPartial(st)
-	}
+	s.checkSingle(st)
+	s.checkPartial(st)
 }
 
 // consume fills the message that is wanted from p and credits what it took.

@@ -141,7 +141,7 @@ func eventLine(r *Record) jsonEvent {
 	}
 	line.Data = &jsonData{Text: r.Text, Len: r.Size}
 	for _, f := range r.Fields {
-		line.Data.Fields = append(line.Data.Fields, jsonField{f.Name, f.Value})
+		line.Data.Fields = append(line.Data.Fields, jsonField(f))
 	}
 	if r.Err != nil {
 		line.Data.Error = r.Err.Error()
