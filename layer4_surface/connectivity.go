@@ -12,8 +12,14 @@ import (
 )
 
 // State returns how far the channel is from carrying calls. tryConnect asks a
-// channel that is idle to connect, which shows in a later state.
-func (c *Channel) State(tryConnect bool) connectivity.State { return c.control.State(tryConnect) }
+// channel that is idle to connect, which shows in a later state. From the
+// moment when calls are refused because the channel closes it is Shutdown.
+func (c *Channel) State(tryConnect bool) connectivity.State {
+	if c.closing.Load() {
+		return connectivity.Shutdown
+	}
+	return c.control.State(tryConnect)
+}
 
 // LastError returns why the last connection was lost or could not be made, nil
 // if none was.
