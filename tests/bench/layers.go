@@ -29,7 +29,9 @@ type layerBenchmark struct {
 func layerBenchmarks() []layerBenchmark {
 	return []layerBenchmark{
 		{1, "parse a frame", "layer1_transport/frame", "BenchmarkParse/frame"},
-		{1, "unary call, in process, both sides", "layer1_transport/inproc", "BenchmarkUnary"},
+		{1, "decode a request's header block from the cache", "layer1_transport/http2/headerblock", "BenchmarkDecodeCached"},
+		{1, "unary exchange, inproc, both sides", "layer1_transport/inproc", "BenchmarkUnary"},
+		{1, "unary exchange, HTTP/2 on loopback, 32 callers", "layer1_transport/http2", "BenchmarkUnary/callers=32"},
 		{2, "fake transport alone, client", "layer2_callstack/stacks", "BenchmarkFilter/filter=none/side=client"},
 		{2, "stack CLIENT_SUBCHANNEL over it", "layer2_callstack/stacks", "BenchmarkStack/stack=CLIENT_SUBCHANNEL"},
 		{2, "fake transport alone, server", "layer2_callstack/stacks", "BenchmarkFilter/filter=none/side=server"},
