@@ -15,13 +15,14 @@
 //     exists; where none does, one line says so.
 //   - allocs: tests named TestAllocs…, without the race detector, which
 //     allocates on its own.
-//   - fuzz: each fuzz target for -fuzztime, two workers, one target at a time.
+//   - fuzz: each fuzz target for -fuzztime, two targets at a time with one worker each.
 //   - Exit status 0 if and only if something passed and nothing failed.
 //   - Not here: choosing tests. Use go test for that.
 //
 // # Goroutines
 //
-// None.
+//	name          started by   ends when
+//	fuzzTargets   fuzz         no target is left
 //
 // # Locks
 //

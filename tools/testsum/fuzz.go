@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -14,21 +15,49 @@ var (
 	fuzzExecs = regexp.MustCompile(`execs: (\d+)`)
 )
 
+// fuzzAtOnce is how many targets run side by side, each with one worker: most
+// of a short run is the start of its workers.
+const fuzzAtOnce = 2
+
+// A target is one fuzz target.
+type target struct {
+	m          module
+	path, name string
+}
+
 // fuzz runs each fuzz target of each module for the same short time.
 func (r *runner) fuzz() {
+	targets := make(chan target)
+	var running sync.WaitGroup
+	for range fuzzAtOnce {
+		running.Add(1)
+		go r.fuzzTargets(targets, &running)
+	}
 	for _, m := range r.modules {
 		for _, path := range m.packagesWith(fuzzTarget) {
 			out, err := m.command("test", "-list=^Fuzz", path).CombinedOutput()
 			if err != nil {
+				r.mu.Lock()
 				r.tally.failPackage(path, string(out))
+				r.mu.Unlock()
 				continue
 			}
 			for line := range strings.Lines(string(out)) {
 				if name := strings.TrimSpace(line); strings.HasPrefix(name, "Fuzz") {
-					r.fuzzOne(m, path, name)
+					targets <- target{m, path, name}
 				}
 			}
 		}
+	}
+	close(targets)
+	running.Wait()
+}
+
+// fuzzTargets runs one target after another.
+func (r *runner) fuzzTargets(targets <-chan target, running *sync.WaitGroup) {
+	defer running.Done()
+	for t := range targets {
+		r.fuzzOne(t)
 	}
 }
 
@@ -37,23 +66,25 @@ func (r *runner) fuzz() {
 // Where the time runs out while a worker is between two inputs, the testing
 // package may report "context deadline exceeded" though no input failed. Such
 // a run is repeated once; a real failure names the input it wrote.
-func (r *runner) fuzzOne(m module, path, name string) {
+func (r *runner) fuzzOne(t target) {
 	for attempt := 0; ; attempt++ {
 		start := time.Now()
-		out, err := m.command("test", "-run=^$", "-fuzz=^"+name+"$",
-			"-fuzztime="+r.fuzzTime.String(), "-parallel=2",
-			"-timeout="+(r.fuzzTime+r.timeout).String(), path).CombinedOutput()
+		out, err := t.m.command("test", "-run=^$", "-fuzz=^"+t.name+"$",
+			"-fuzztime="+r.fuzzTime.String(), "-parallel=1",
+			"-timeout="+(r.fuzzTime+r.timeout).String(), t.path).CombinedOutput()
 		text := string(out)
-		if err == nil {
-			r.tally.passed++
-			fmt.Printf("ok\t%s\t%s\t%s execs\t%.2fs\n", path, name, lastExecs(text), time.Since(start).Seconds())
-			return
-		}
-		if attempt == 0 && ranOut(text) {
-			fmt.Printf("again\t%s\t%s: the time ran out between two inputs\n", path, name)
+		if err != nil && attempt == 0 && ranOut(text) {
+			fmt.Printf("again\t%s\t%s: the time ran out between two inputs\n", t.path, t.name)
 			continue
 		}
-		r.tally.failPackage(path+"\t"+name, text)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err != nil {
+			r.tally.failPackage(t.path+"\t"+t.name, text)
+			return
+		}
+		r.tally.passed++
+		fmt.Printf("ok\t%s\t%s\t%s execs\t%.2fs\n", t.path, t.name, lastExecs(text), time.Since(start).Seconds())
 		return
 	}
 }

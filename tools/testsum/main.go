@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,6 +21,8 @@ type runner struct {
 	fuzzTime time.Duration
 	timeout  time.Duration
 
+	mu sync.Mutex // taken where targets run side by side
+	// Guarded by mu.
 	tally tally
 }
 
