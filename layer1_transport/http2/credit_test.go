@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 )
 
@@ -108,5 +109,26 @@ func TestQueueRemoveFromAnywhere(t *testing.T) {
 		if q.pop() != sts[1] || q.pop() != sts[0] || q.head != nil {
 			t.Errorf("after removing %v the queue is out of order", order)
 		}
+	}
+}
+
+// TestSlowReaderKeepsLittle: a stream that is never read empty does not keep
+// the memory of what was read of it.
+func TestSlowReaderKeepsLittle(t *testing.T) {
+	const size = 64 << 10
+	var r messageReader
+	frameOf := func() []byte { return append([]byte{0, 0, 1, 0, 0}, make([]byte, size)...) }
+	r.keep(frameOf())
+	for range 1000 { // 64 MiB, of which never more than two messages are unread
+		r.keep(frameOf())
+		n, err := r.fill(r.raw[r.from:], &transport.RecvMessage{})
+		if err != nil || !r.ready {
+			t.Fatalf("fill took %d bytes: %v", n, err)
+		}
+		r.from += n
+		r.take().Release()
+	}
+	if cap(r.raw) > 8*size {
+		t.Errorf("%d bytes of memory for %d unread", cap(r.raw), r.unread())
 	}
 }

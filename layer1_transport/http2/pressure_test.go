@@ -2,7 +2,6 @@ package http2_test
 
 import (
 	"net"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -95,45 +94,5 @@ func bothSend(t *testing.T, c, s net.Conn, streams int) {
 	wg.Wait()
 	for _, call := range calls {
 		call.Release()
-	}
-}
-
-// TestSlowReaderKeepsLittle: a stream that is never read empty does not keep
-// what was read of it.
-func TestSlowReaderKeepsLittle(t *testing.T) {
-	c, s := memconn.Pipe()
-	client, server := connected(t, c, s, options)
-	defer server.Close()
-	defer client.Close()
-	acceptor := transporttest.NewAcceptor(t, server)
-	call := transporttest.NewClientCall(t, client)
-	defer call.Release()
-	call.Batch().SendHeaders(transporttest.RequestHeaders()).Start().WaitSent()
-	answer := acceptor.Accept()
-	defer answer.Release()
-	const messages, size = 1000, 64 << 10 // 64 MiB through a window of 1 MiB
-	data := make([]byte, size)
-	var before, after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
-	ahead := make(chan struct{}, 8) // the sender is always some messages ahead
-	go func() {
-		for range messages {
-			ahead <- struct{}{}
-			if call.Batch().SendMessage(data).Start().WaitSent() != nil {
-				return
-			}
-		}
-	}()
-	for range messages - cap(ahead) {
-		if _, ok, err := answer.Batch().RecvMessage(0).Start().WaitMessage(); err != nil || !ok {
-			t.Fatal(ok, err)
-		}
-		<-ahead
-	}
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 16<<20 {
-		t.Errorf("the heap grew by %d bytes", grown)
 	}
 }
