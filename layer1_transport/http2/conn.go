@@ -40,15 +40,18 @@ type conn struct {
 	greeted bool       // ready is closed
 	started bool       // readLoop was started
 	telling bool       // somebody tells events
-	drain   drainState
+	linger  bool       // lingerLoop was started
+	timer   sessionTimer
 	done    chan struct{} // closed when the connection is
 }
 
-// drainState is how far the graceful end has come. Guarded by conn.mu.
-type drainState struct {
-	started bool          // drainLoop was started
-	told    bool          // drained is closed
-	drained chan struct{} // closed when the last stream of a draining connection has ended
+// A sessionTimer calls wake at the earliest time that the session has asked
+// for. It is made when the session first asks. Guarded by conn.mu.
+//
+// Invariant: conn.running counts one for each call of wake that is to come.
+type sessionTimer struct {
+	t  *time.Timer
+	at time.Time // when it fires, zero when it does not
 }
 
 // connConfig is what a conn needs besides what its session has.
@@ -71,7 +74,6 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 		s:     newSession(r, p, cfg),
 		ready: make(chan struct{}),
 		done:  make(chan struct{}),
-		drain: drainState{drained: make(chan struct{})},
 		in:    input{from: nc, buf: make([]byte, readBufferSize)},
 	}
 	c.written = sync.NewCond(&c.mu)
@@ -219,48 +221,59 @@ func (c *conn) performPing(p *transport.Ping) {
 	}
 }
 
-// noteDrain starts drainLoop when the end has begun, and lets it go on when
-// the last stream has ended. Caller holds conn.mu.
-func (c *conn) noteDrain() {
-	ctl := &c.s.control
-	if (ctl.draining || ctl.drainPing != 0) && !c.drain.started && ctl.closed == nil {
-		c.drain.started = true
-		c.running.Add(1)
-		go c.drainLoop()
+// setTimer sets the timer to when the session wants to be called. A timer that
+// fires earlier is left alone: wake sets it again. Caller holds conn.mu.
+func (c *conn) setTimer() {
+	at := c.s.control.alarms.Next()
+	if c.s.control.closed != nil {
+		at = time.Time{}
 	}
-	if ctl.drained && !c.drain.told {
-		c.drain.told = true
-		close(c.drain.drained)
+	tm := &c.timer
+	if at.IsZero() && c.s.control.closed == nil || !tm.at.IsZero() && !at.IsZero() && !tm.at.After(at) {
+		return
+	}
+	if tm.t != nil && tm.t.Stop() {
+		c.running.Done() // of the call that does not come
+	}
+	if tm.at = at; at.IsZero() {
+		return
+	}
+	c.running.Add(1)
+	if tm.t == nil {
+		tm.t = time.AfterFunc(time.Until(at), c.wake)
+	} else {
+		tm.t.Reset(time.Until(at))
 	}
 }
 
-// drainLoop ends a connection gracefully: it sees to it that a server's second
-// GOAWAY is sent, and closes when the last stream has ended.
-func (c *conn) drainLoop() {
+// wake is called by the timer.
+func (c *conn) wake() {
 	defer c.running.Done()
-	timer := time.NewTimer(drainPingTime)
-	defer timer.Stop()
-	for {
-		select {
-		case <-timer.C:
-			c.mu.Lock()
-			if c.s.role == server {
-				c.s.finalGoAway()
-			}
-			c.release(writeNow)
-		case <-c.drain.drained:
-			c.linger()
-			return
-		case <-c.done:
-			return
-		}
+	c.mu.Lock()
+	c.timer.at = time.Time{}
+	if err := c.s.onAlarms(time.Now()); err != nil {
+		c.end(err)
+		return
+	}
+	c.setTimer()
+	c.release(writeNow)
+}
+
+// noteDrained starts lingerLoop when the last stream of a draining connection
+// has ended. Caller holds conn.mu.
+func (c *conn) noteDrained() {
+	if c.s.control.drained && !c.linger && c.s.control.closed == nil {
+		c.linger = true
+		c.running.Add(1)
+		go c.lingerLoop()
 	}
 }
 
-// linger closes a drained connection. A server first waits until the client
+// lingerLoop closes a drained connection. A server first waits until the client
 // has closed its end: what was written last would be lost if the kernel had
 // to answer data of the client with a reset.
-func (c *conn) linger() {
+func (c *conn) lingerLoop() {
+	defer c.running.Done()
 	c.mu.Lock()
 	for (c.w.flushing || c.s.out.Len() > 0) && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
@@ -307,6 +320,7 @@ func (c *conn) closeLocked(cause error) {
 		close(c.ready)
 	}
 	close(c.done)
+	c.setTimer()
 	c.written.Broadcast()
 	c.running.Add(1)
 	go c.shut()

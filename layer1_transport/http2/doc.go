@@ -38,7 +38,10 @@
 //	            Accept op     the peer broke a rule     header block in progress
 //	flushLoop   flush, when a write would block         the batch it writes;
 //	                          ends when all is written
-//	drainLoop   the first GOAWAY  the connection is closed
+//	lingerLoop  the end of the last   the connection is closed
+//	            stream, draining
+//	wake        the timer, when what  at once
+//	            the session waits for is due
 //	shut        the end: writes what is left and closes the net.Conn
 //
 // Close returns when all of them are gone.
@@ -52,6 +55,6 @@
 // # Reading order
 //
 // ../frame/frame.go, window.go, stream.go, message.go, headers.go, send.go,
-// session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, loops.go,
+// alarm/alarm.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, loops.go,
 // conn.go.
 package http2

@@ -2,10 +2,12 @@ package http2
 
 import (
 	"fmt"
+	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
@@ -28,6 +30,7 @@ type connControl struct {
 
 	drainPing uint64 // the PING after our first GOAWAY, 0 for none
 	pings     pings
+	alarms    alarm.Set
 	watchers  []connectivity.Watcher
 	events    []event // to be told when the lock is released
 
@@ -109,6 +112,7 @@ func (s *session) startGoAway(g *transport.Goaway) {
 	}
 	s.appendGoAway(frame.MaxStreamID, g.Code, g.Debug)
 	c.drainPing = s.ping(nil)
+	s.control.alarms.Arm(alarmDrainPing, time.Now().Add(drainPingTime))
 	c.cause = s.newError(status.Unavailable, "connection ended by this side: "+g.Debug)
 }
 
@@ -119,6 +123,7 @@ func (s *session) finalGoAway() {
 		return
 	}
 	c.final, c.last = true, s.ids.lastPeer
+	s.control.alarms.Disarm(alarmDrainPing)
 	s.appendGoAway(c.last, frame.CodeNoError, "")
 	s.drain(c.cause)
 	s.maybeDrained()

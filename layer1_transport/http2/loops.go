@@ -23,6 +23,12 @@ func (c *conn) readLoop() {
 	c.setReadLimit(c.cfg.handshakeDeadline)
 	err := c.readFrames()
 	c.mu.Lock()
+	c.end(err)
+}
+
+// end closes the connection because of err, and tells the peer if it is at
+// fault. Caller holds conn.mu, which end releases.
+func (c *conn) end(err error) {
 	cause, broke := c.farewell(err)
 	c.closeLocked(cause)
 	c.release(writeNow)
@@ -173,12 +179,12 @@ func (c *conn) readError(err error) error {
 // means to the calls, and the rule that was broken. RFC 9113 §5.4.1.
 // Caller holds conn.mu.
 func (c *conn) farewell(err error) (cause, broke error) {
+	if text, ok := err.(notHTTP2); ok {
+		return c.s.newError(status.Unavailable, string(text)), nil // it would not understand
+	}
 	var e *frame.Error
 	if !errors.As(err, &e) || c.s.control.closed != nil {
 		return err, nil
-	}
-	if c.in.notHTTP2 != "" {
-		return c.s.newError(status.Unavailable, c.in.notHTTP2), nil // it would not understand
 	}
 	c.s.appendGoAway(c.s.ids.lastPeer, e.Code, e.Reason)
 	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
@@ -188,12 +194,11 @@ func (c *conn) farewell(err error) (cause, broke error) {
 
 // An input is the read buffer of a connection. Owned by readLoop.
 type input struct {
-	from     io.Reader
-	buf      []byte
-	r, w     int
-	first    bool   // the first frame was seen
-	limited  int    // the header block that a read limit is set for
-	notHTTP2 string // what the peer seems to speak instead
+	from    io.Reader
+	buf     []byte
+	r, w    int
+	first   bool // the first frame was seen
+	limited int  // the header block that a read limit is set for
 
 	afterBroken int // bytes that came since a write failed
 }
@@ -238,11 +243,15 @@ func (in *input) next() (frame.Header, []byte, error) {
 // they send, since what HTTP/2 would make of them says nothing.
 func (in *input) checkFirst(b []byte) error {
 	if what := otherProtocol(b); what != "" {
-		in.notHTTP2 = fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)])
-		return &frame.Error{Code: frame.CodeProtocol, Reason: in.notHTTP2}
+		return notHTTP2(fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)]))
 	}
 	return nil
 }
+
+// A notHTTP2 is what the peer seems to speak instead.
+type notHTTP2 string
+
+func (e notHTTP2) Error() string { return string(e) }
 
 // otherProtocol names the protocol that b is the beginning of, if it is one of
 // the usual mistakes.

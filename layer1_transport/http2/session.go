@@ -6,6 +6,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
 	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/http2/wiretrace"
@@ -91,6 +92,26 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		},
 	}
 	return s
+}
+
+// What a session waits for with time. The file in brackets has the rule.
+const (
+	alarmDrainPing alarm.Kind = iota // the answer to the PING of a graceful end (goaway.go)
+)
+
+// onAlarms does what is due. conn calls it when the time has come that
+// alarms.Next told. An error ends the connection.
+func (s *session) onAlarms(now time.Time) error {
+	for {
+		kind, ok := s.control.alarms.Due(now)
+		if !ok || s.control.closed != nil {
+			return nil
+		}
+		switch kind {
+		case alarmDrainPing:
+			s.finalGoAway()
+		}
+	}
 }
 
 // step applies one received frame; p is its payload, valid during the call. An

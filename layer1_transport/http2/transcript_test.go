@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"golang.org/x/net/http2/hpack"
 
@@ -29,8 +31,10 @@ func TestTranscripts(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			s := &script{t: t, calls: map[string]*scriptCall{}}
-			transcript.Run(t, file, s.step)
+			synctest.Test(t, func(t *testing.T) {
+				s := &script{t: t, calls: map[string]*scriptCall{}}
+				transcript.Run(t, file, s.step)
+			})
 		})
 	}
 }
@@ -75,8 +79,8 @@ func (s *script) step(line string) string {
 		s.recv(words[1], args)
 	case "goaway":
 		s.c.s.startGoAway(&transport.Goaway{Debug: "bye"})
-	case "timeout":
-		s.c.s.finalGoAway()
+	case "advance":
+		s.advance(words[1])
 	case "ping":
 		s.c.s.ping(scriptDone{s, "ping"})
 	case "disconnect":
@@ -86,6 +90,27 @@ func (s *script) step(line string) string {
 	}
 	s.settle()
 	return s.out.String()
+}
+
+// advance lets time pass, and wakes the session whenever it wants to be.
+func (s *script) advance(text string) {
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for end := time.Now().Add(d); ; {
+		next := s.c.s.control.alarms.Next()
+		if next.IsZero() || next.After(end) {
+			time.Sleep(time.Until(end)) //bars:allow sleep each transcript runs in a bubble
+			return
+		}
+		time.Sleep(time.Until(next)) //bars:allow sleep each transcript runs in a bubble
+		if err := s.c.s.onAlarms(time.Now()); err != nil {
+			fmt.Fprintf(&s.out, "connection error: %v\n", err)
+			return
+		}
+		s.settle()
+	}
 }
 
 func (s *script) begin(role string, args scriptArgs) {

@@ -65,7 +65,10 @@ func (c *conn) release(y yield) {
 		y = writeNow
 	}
 	tell := c.claimEvents()
-	c.noteDrain()
+	c.noteDrained()
+	if c.s.control.alarms.Changed() {
+		c.setTimer()
+	}
 	c.mu.Unlock()
 	if flush {
 		c.flush(y)
@@ -130,7 +133,10 @@ func (c *conn) wrote(n int, err error) {
 	c.written.Broadcast()
 	head := c.s.takeDirty()
 	tell := c.claimEvents()
-	c.noteDrain()
+	c.noteDrained()
+	if c.s.control.alarms.Changed() {
+		c.setTimer()
+	}
 	c.mu.Unlock()
 	deliverAll(head)
 	if tell {
