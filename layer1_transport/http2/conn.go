@@ -18,6 +18,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A conn is one HTTP/2 connection, as a transport.Transport.
@@ -121,7 +122,10 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 		return nil, c.s.wrapError(status.Unavailable, "waiting for the client's preface", err)
 	}
 	c.cfg.handshakeDeadline = time.Now().Add(settingsTime)
-	c.s.trace.Skip(len(frame.ClientPreface))
+	if c.s.trace.On() {
+		c.s.trace.Skip(len(frame.ClientPreface))
+		c.s.trace.Connection("preface", trace.DirRecv, 0, "the connection preface of RFC 9113 §3.4")
+	}
 	c.mu.Lock()
 	c.s.greet()
 	c.release(writeNow)
@@ -324,9 +328,6 @@ func (c *conn) closeLocked(cause error) {
 	c.written.Broadcast()
 	c.running.Add(1)
 	go c.shut()
-	if c.s.trace.On() {
-		c.s.trace.State("SHUTDOWN", cause)
-	}
 }
 
 // shut writes what was left, as far as the peer takes it in closeWriteTime,
@@ -349,6 +350,9 @@ func (c *conn) shut() {
 	}
 	c.w.batch.Release()
 	_ = c.nc.Close()
+	if c.s.trace.On() {
+		c.s.trace.Socket("close", trace.DirNone, 0)
+	}
 }
 
 // roleName is for traces.

@@ -9,6 +9,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // The end of a connection, in order: open, draining (no new streams), drained
@@ -72,6 +73,9 @@ func (s *session) state() (connectivity.State, error) {
 // notify tells every watcher the present state.
 func (s *session) notify() {
 	state, err := s.state()
+	if s.trace.On() {
+		s.trace.State(state.String(), err)
+	}
 	for _, w := range s.control.watchers {
 		s.control.events = append(s.control.events, event{watcher: w, state: state, err: err})
 	}
@@ -136,6 +140,9 @@ func (s *session) appendGoAway(last uint32, code frame.ErrCode, debug string) {
 		s.traceSent(b, start, fmt.Sprintf("last=%d %v %q", last, code, debug))
 		return b
 	})
+	if s.trace.On() {
+		s.trace.Connection("goaway", trace.DirSend, 0, fmt.Sprintf("%v: %d streams are open", code, len(s.streams)))
+	}
 }
 
 // onGoAway takes the peer's farewell: streams that it has not seen fail, and
@@ -159,6 +166,9 @@ func (s *session) onGoAway(h frame.Header, p []byte) error {
 		return connError(frame.CodeProtocol, "GOAWAY names stream %d after it named %d", f.LastStreamID, s.control.last)
 	}
 	s.control.last = f.LastStreamID
+	if s.trace.On() {
+		s.trace.Connection("goaway", trace.DirRecv, s.trace.Last(), fmt.Sprintf("%v: of %d open streams those after %d were not seen", f.Code, len(s.streams), f.LastStreamID))
+	}
 	s.drain(cause)
 	for id, st := range s.streams {
 		if id > f.LastStreamID {

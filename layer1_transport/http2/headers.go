@@ -102,7 +102,7 @@ func (s *session) decode(block []byte, kind headerblock.Kind, list *metadata.Lis
 		return connError(e.Code, "%s", e.Reason)
 	}
 	if s.trace.On() {
-		s.trace.ReceivedHeaders(s.decoding, list)
+		s.trace.ReceivedHeaders(s.decoding, len(block), list)
 	}
 	return err
 }
@@ -173,7 +173,8 @@ func (s *session) adopt(st *stream, in *incoming) {
 		return
 	}
 	in.waiting = false
-	st.id, st.state = in.id, stateOpen
+	st.id = in.id
+	s.become(st, stateOpen)
 	st.recv.window = newRecvWindow(s.cfg.StreamWindow)
 	st.send.window = sendWindow{avail: s.peer.initialWindow}
 	st.recv.headers, in.list = in.list, st.recv.headers
@@ -190,7 +191,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 	}
 	s.streams[st.id] = st
 	if in.end {
-		st.state = stateHalfClosedRemote
+		s.become(st, stateHalfClosedRemote)
 		st.recv.ended = true
 	}
 }
@@ -287,7 +288,8 @@ func (s *session) endRecv(st *stream, withBlock bool) {
 	}
 	st.recv.ended = true
 	st.recv.events[causeTrailers] = s.trace.Last()
-	st.state, _ = st.state.recvEnd()
+	next, _ := st.state.recvEnd()
+	s.become(st, next)
 	s.checkPartial(st)
 	if st.err != nil {
 		return

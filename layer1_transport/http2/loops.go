@@ -126,9 +126,6 @@ func (c *conn) checkGreeting() {
 	close(c.ready)
 	c.s.notify()
 	c.setReadLimit(time.Time{})
-	if c.s.trace.On() {
-		c.s.trace.State("READY", nil)
-	}
 }
 
 // limitHeaderBlock bounds how long a header block takes to arrive: a

@@ -67,13 +67,13 @@ func (s *session) begin(st *stream) {
 // open begins a client's stream on the wire.
 func (s *session) open(st *stream) {
 	st.id = s.ids.next
-	st.state = stateOpen
 	st.recv.window = newRecvWindow(s.cfg.StreamWindow)
 	st.send.window = sendWindow{avail: s.peer.initialWindow}
 	if !s.sendInitial(st) {
 		return // the identifier was not used
 	}
 	s.ids.next += 2
+	s.become(st, stateOpen)
 	s.streams[st.id] = st
 	st.owner.Ref()
 	s.pump(st)
@@ -123,7 +123,7 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	start := len(dst)
 	dst = frame.AppendHeaders(dst, st.id, end, block, min(s.peer.maxFrame, maxSendFrame))
 	if s.trace.On() {
-		st.cause = s.trace.SentHeaders(st.cause, s.out.Total(), dst[start:], list)
+		st.cause = s.trace.SentHeaders(st.cause, s.out.Total(), dst[start:], len(block), list)
 	}
 	if s.role == client {
 		s.out.Bulk(len(dst) - start) // the application's own pace
@@ -167,7 +167,7 @@ func (s *session) sendData(st *stream) bool {
 			s.wait(st)
 		}
 		if s.trace.On() {
-			s.trace.Blocked(st.cause, st.id, left, m.window.room(), s.flow.send.room())
+			m.blocked = s.trace.Blocked(st.cause, st.id, left, m.window.avail, s.flow.send.avail, s.out.Len())
 		}
 		return false
 	}
@@ -179,7 +179,7 @@ func (s *session) sendData(st *stream) bool {
 	start := len(dst)
 	dst = frame.AppendDataHeader(dst, st.id, end, n)
 	if s.trace.On() {
-		st.cause = s.trace.Sent(st.cause, s.out.Total(), dst[start:], "")
+		s.traceData(st, dst[start:])
 	}
 	if k := min(n, prefixLen-m.offset); k > 0 {
 		dst = append(dst, m.prefix[m.offset:m.offset+k]...)
@@ -202,6 +202,18 @@ func (s *session) sendData(st *stream) bool {
 		s.endSend(st)
 	}
 	return true
+}
+
+// traceData tells of a DATA frame, whose header is b, and what it leaves of the
+// windows.
+func (s *session) traceData(st *stream, b []byte) {
+	m := &st.send
+	if m.blocked != 0 {
+		s.trace.Unblocked(m.blocked, st.id, m.window.avail, s.flow.send.avail)
+		m.blocked = 0
+	}
+	st.cause = s.trace.Sent(st.cause, s.out.Total(), b, "")
+	s.trace.Window(st.cause, st.id, m.window.avail, s.flow.send.avail)
 }
 
 // sendEnd ends the sending side: a client half-closes with an empty DATA
@@ -256,7 +268,8 @@ func (s *session) sendTrailers(st *stream, md *metadata.List) error {
 // client has ended does not want the rest. RFC 9113 §8.1.
 func (s *session) endSend(st *stream) {
 	st.send.finished = true
-	st.state, _ = st.state.sendEnd()
+	next, _ := st.state.sendEnd()
+	s.become(st, next)
 	if s.role == server && st.state == stateHalfClosedLocal {
 		s.reset(st, frame.CodeNoError)
 	}
@@ -316,6 +329,9 @@ func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
 		if !s.flow.send.grant(int64(f.Increment)) {
 			return connError(frame.CodeFlowControl, "WINDOW_UPDATE overflows the window of the connection")
 		}
+		if s.trace.On() {
+			s.trace.Window(s.trace.Last(), 0, 0, s.flow.send.avail)
+		}
 		s.pumpWaiting()
 		return nil
 	}
@@ -327,6 +343,9 @@ func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
 		s.reset(st, frame.CodeFlowControl)
 		s.fail(st, s.newError(status.Internal, "WINDOW_UPDATE overflows the window of the stream"))
 		return nil
+	}
+	if s.trace.On() {
+		s.trace.Window(s.trace.Last(), st.id, st.send.window.avail, s.flow.send.avail)
 	}
 	if st.queued == queueNone {
 		s.pump(st)

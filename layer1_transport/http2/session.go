@@ -122,8 +122,9 @@ func (s *session) step(h frame.Header, p []byte) error {
 	}
 	err := s.dispatch(h, p)
 	if e, ok := err.(*frame.Error); ok && e.StreamID != 0 {
-		return s.onStreamError(e)
+		err = s.onStreamError(e)
 	}
+	s.trace.Applied()
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // peerSettings is what the peer's SETTINGS say. RFC 9113 §6.5.2.
@@ -32,6 +33,9 @@ func (s *session) greet() {
 	s.out.Append(func(b []byte) []byte {
 		if s.role == client {
 			b = append(b, frame.ClientPreface...)
+			if s.trace.On() {
+				s.trace.Connection("preface", trace.DirSend, 0, "the connection preface of RFC 9113 §3.4")
+			}
 		}
 		start := len(b)
 		settings := []frame.Setting{
@@ -84,6 +88,11 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 		s.traceSent(b, start, "")
 		return b
 	})
+	if s.trace.On() {
+		p := &s.peer
+		s.trace.Connection("settings", trace.DirRecv, s.trace.Last(), fmt.Sprintf("the peer takes %d streams, windows of %d, frames of %d and header lists of %d bytes",
+			p.maxStreams, p.initialWindow, p.maxFrame, p.maxHeaderList))
+	}
 	s.openWaiting()
 	s.pumpWaiting()
 	return nil

@@ -126,6 +126,8 @@ type sending struct {
 	offset   int  // bytes of prefix and message that were sent
 	headers  bool // initial metadata was sent
 	finished bool // END_STREAM was sent
+
+	blocked trace.EventID // with a trace: what told that the message waits
 }
 
 // pendingOps are the operations that wait: at most one of each kind.
@@ -222,6 +224,14 @@ func (s *session) perform(st *stream, b *transport.StreamOpBatch) {
 	}
 }
 
+// become is every change of a stream's state.
+func (s *session) become(st *stream, to streamState) {
+	if s.trace.On() && st.state != to {
+		s.trace.StreamState(s.trace.Cause(st.cause), st.id, st.state.String(), to.String())
+	}
+	st.state = to
+}
+
 // notBegun keeps a stream that has operations and no headers yet, so that it
 // learns of the connection's end.
 func (s *session) notBegun(st *stream) {
@@ -273,7 +283,7 @@ func (s *session) tellCancelled(st *stream, err error) {
 // reset sends RST_STREAM. RFC 9113 §5.4.2.
 func (s *session) reset(st *stream, code frame.ErrCode) {
 	s.resetID(st.id, code)
-	st.state = stateClosed
+	s.become(st, stateClosed)
 }
 
 func (s *session) resetID(id uint32, code frame.ErrCode) {
@@ -304,7 +314,7 @@ func (s *session) fail(st *stream, err error) {
 		return
 	}
 	st.err = err
-	st.state = stateClosed
+	s.become(st, stateClosed)
 	s.failSends(st, err)
 	if st.recv.in.unread() > 0 {
 		s.forgetUnread(st)

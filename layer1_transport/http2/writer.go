@@ -92,7 +92,7 @@ func (c *conn) flush(y yield) {
 			c.mu.Unlock()
 			return
 		}
-		c.w.batch = c.s.out.Take()
+		c.takeBatch()
 		c.mu.Unlock()
 		if round == maxRounds {
 			c.running.Add(1)
@@ -109,6 +109,15 @@ func (c *conn) flush(y yield) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// takeBatch makes what has collected the batch to be written.
+// Caller holds conn.mu and is the writer.
+func (c *conn) takeBatch() {
+	c.w.batch = c.s.out.Take()
+	if c.s.trace.On() {
+		c.s.trace.Batch(c.w.batch.Len())
 	}
 }
 
@@ -164,7 +173,7 @@ func (c *conn) flushLoop(skip int) {
 			c.mu.Unlock()
 			return
 		}
-		c.w.batch = c.s.out.Take()
+		c.takeBatch()
 		c.mu.Unlock()
 	}
 }

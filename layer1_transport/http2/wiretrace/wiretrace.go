@@ -25,6 +25,7 @@ type Tracer struct {
 	Conn uint64
 
 	last     trace.EventID // of the last frame that was received
+	applying bool          // that frame is being applied
 	received int64         // bytes of the peer before that frame
 }
 
@@ -33,6 +34,18 @@ func (t *Tracer) On() bool { return t.Sink != nil }
 
 // Last returns the event of the last frame that was received.
 func (t *Tracer) Last() trace.EventID { return t.last }
+
+// Cause returns what brings about what happens now: the frame that is being
+// applied, or else own.
+func (t *Tracer) Cause(own trace.EventID) trace.EventID {
+	if t.applying {
+		return t.last
+	}
+	return own
+}
+
+// Applied tells that the last frame has been applied.
+func (t *Tracer) Applied() { t.applying = false }
 
 // Skip counts n received bytes that are no frame: the client's preface.
 func (t *Tracer) Skip(n int) { t.received += int64(n) }
@@ -47,12 +60,14 @@ func (t *Tracer) Sent(cause trace.EventID, at int64, b []byte, text string) trac
 	return t.Sink.Emit(&e)
 }
 
-// SentHeaders tells of a header block.
-func (t *Tracer) SentHeaders(cause trace.EventID, at int64, b []byte, list *metadata.List) trace.EventID {
+// SentHeaders tells of a header list, the block of size bytes that HPACK has
+// made of it, and the frame that it begins.
+func (t *Tracer) SentHeaders(cause trace.EventID, at int64, b []byte, size int, list *metadata.List) trace.EventID {
 	h := frame.ParseHeader(b)
+	hpack := trace.Event{Cause: cause, Layer: 1, Component: component, Op: "hpack", Dir: trace.DirSend,
+		Conn: t.Conn, Stream: h.StreamID, Size: size, Fields: t.fields(list)}
 	e := t.event(trace.DirSend, h, "")
-	e.Cause, e.Offset = cause, at
-	e.Fields = t.fields(list)
+	e.Cause, e.Offset = t.Sink.Emit(&hpack), at
 	t.bytes(&e, b)
 	return t.Sink.Emit(&e)
 }
@@ -65,25 +80,63 @@ func (t *Tracer) Received(h frame.Header, payload []byte) {
 	if t.Sink.Level() >= trace.LevelBytes {
 		e.Bytes = append(frame.AppendHeader(nil, len(payload), h.Type, h.Flags, h.StreamID), payload...)
 	}
+	t.last, t.applying = t.Sink.Emit(&e), true
+}
+
+// ReceivedHeaders tells what HPACK makes of the header block of size bytes that
+// the last frame has completed.
+func (t *Tracer) ReceivedHeaders(stream uint32, size int, list *metadata.List) {
+	e := trace.Event{Cause: t.last, Layer: 1, Component: component, Op: "hpack", Dir: trace.DirRecv,
+		Conn: t.Conn, Stream: stream, Size: size, Fields: t.fields(list)}
 	t.last = t.Sink.Emit(&e)
 }
 
-// ReceivedHeaders tells what the header block of the last frame says.
-func (t *Tracer) ReceivedHeaders(stream uint32, list *metadata.List) {
-	e := trace.Event{Cause: t.last, Layer: 1, Component: component, Op: "headers", Dir: trace.DirRecv,
-		Conn: t.Conn, Stream: stream, Fields: t.fields(list)}
-	t.last = t.Sink.Emit(&e)
+// Blocked tells that left bytes of a stream wait for flow control, or for the
+// socket where both windows are open.
+func (t *Tracer) Blocked(cause trace.EventID, stream uint32, left int, streamWindow, connWindow int64, outbox int) trace.EventID {
+	return t.flow("flow.blocked", cause, stream, left, fmt.Sprintf("%s, %d bytes wait for the socket", windows(stream, streamWindow, connWindow), outbox))
 }
 
-// Blocked tells that left bytes of a stream wait for flow control or the socket.
-func (t *Tracer) Blocked(cause trace.EventID, stream uint32, left, streamWindow, connWindow int) {
-	e := trace.Event{Cause: cause, Layer: 1, Component: component, Op: "flow.blocked", Dir: trace.DirSend,
-		Conn: t.Conn, Stream: stream, Size: left,
-		Text: fmt.Sprintf("stream window %d, connection window %d", streamWindow, connWindow)}
-	t.Sink.Emit(&e)
+// Unblocked tells that a stream that waited sends again.
+func (t *Tracer) Unblocked(cause trace.EventID, stream uint32, streamWindow, connWindow int64) {
+	t.flow("flow.unblocked", cause, stream, 0, windows(stream, streamWindow, connWindow))
 }
 
-// Socket tells of one read or write.
+// Window tells what the peer still allows us to send, after a frame that has
+// changed it. stream is 0 where only the connection's window has changed.
+func (t *Tracer) Window(cause trace.EventID, stream uint32, streamWindow, connWindow int64) {
+	t.flow("flow.window", cause, stream, 0, windows(stream, streamWindow, connWindow))
+}
+
+func (t *Tracer) flow(op string, cause trace.EventID, stream uint32, size int, text string) trace.EventID {
+	return t.Sink.Emit(&trace.Event{Cause: cause, Layer: 1, Component: component, Op: op, Dir: trace.DirSend,
+		Conn: t.Conn, Stream: stream, Size: size, Text: text})
+}
+
+func windows(stream uint32, streamWindow, connWindow int64) string {
+	if stream == 0 {
+		return fmt.Sprintf("connection window %d", connWindow)
+	}
+	return fmt.Sprintf("stream window %d, connection window %d", streamWindow, connWindow)
+}
+
+// StreamState tells of a change of a stream's state.
+func (t *Tracer) StreamState(cause trace.EventID, stream uint32, from, to string) {
+	t.Sink.Emit(&trace.Event{Cause: cause, Layer: 1, Component: component, Op: "stream.state", Conn: t.Conn, Stream: stream, Text: from + " → " + to})
+}
+
+// Connection tells of something that concerns the whole connection, such as
+// "preface", "settings" or "goaway".
+func (t *Tracer) Connection(op string, dir trace.Dir, cause trace.EventID, text string) {
+	t.Sink.Emit(&trace.Event{Cause: cause, Layer: 1, Component: component, Op: op, Dir: dir, Conn: t.Conn, Text: text})
+}
+
+// Batch tells that somebody begins to write what has collected.
+func (t *Tracer) Batch(size int) {
+	t.Sink.Emit(&trace.Event{Layer: 1, Component: component, Op: "writer.batch", Dir: trace.DirSend, Conn: t.Conn, Size: size})
+}
+
+// Socket tells of one read or write, or of the close.
 func (t *Tracer) Socket(op string, dir trace.Dir, n int) {
 	t.Sink.Emit(&trace.Event{Layer: 0, Component: "socket", Op: op, Dir: dir, Conn: t.Conn, Size: n})
 }

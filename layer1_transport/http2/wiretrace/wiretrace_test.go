@@ -130,9 +130,9 @@ func TestSecrets(t *testing.T) {
 	block := frame.AppendHeaders(nil, 1, false, []byte(canary), 0)
 	for level := trace.LevelEvents; level <= trace.LevelBytes; level++ {
 		tr, r := tracer(level)
-		tr.SentHeaders(0, 0, block, secrets())
+		tr.SentHeaders(0, 0, block, len(canary), secrets())
 		tr.Received(frame.ParseHeader(block), block[frame.HeaderLen:])
-		tr.ReceivedHeaders(1, secrets())
+		tr.ReceivedHeaders(1, len(canary), secrets())
 		all := ""
 		for _, e := range r.Events() {
 			all += line(e) + "\n"
@@ -151,7 +151,7 @@ func TestSecrets(t *testing.T) {
 		}
 		want := fmt.Sprintf(`:status="200" :method="POST" :scheme="http" :path="/s/m" :authority="a" content-type="application/grpc" user-agent="u" te="trailers" grpc-encoding="gzip" grpc-accept-encoding="gzip" grpc-timeout="" grpc-status="16" grpc-message=%q authorization=%q x-bin=%q`,
 			value(canary), value("Bearer "+canary), value(canary))
-		for _, i := range []int{0, 2} {
+		for _, i := range []int{0, 3} { // the two of HPACK
 			if got := line(r.Events()[i]); !strings.HasSuffix(got, want) {
 				t.Errorf("level %d:\ngot  %s\nwant %s", level, got, want)
 			}
@@ -165,21 +165,40 @@ func TestReceivedHeaders(t *testing.T) {
 	tr, r := tracer(trace.LevelEvents)
 	block := frame.AppendHeaders(nil, 1, true, []byte{0x82}, 0)
 	tr.Received(frame.ParseHeader(block), block[frame.HeaderLen:])
-	tr.ReceivedHeaders(1, &metadata.List{})
+	if got := tr.Cause(0); got != 1 {
+		t.Errorf("while a frame is applied the cause is %d", got)
+	}
+	tr.ReceivedHeaders(1, 1, &metadata.List{})
+	tr.Applied()
+	if got := tr.Cause(9); got != 9 {
+		t.Errorf("after a frame the cause is %d", got)
+	}
 	e := r.Events()[1]
-	if e.Op != "headers" || e.Cause != 1 || e.Stream != 1 || tr.Last() != 2 || len(e.Fields) != 0 {
+	if e.Op != "hpack" || e.Cause != 1 || e.Stream != 1 || tr.Last() != 2 || len(e.Fields) != 0 {
 		t.Errorf("got %s with cause %d, Last %d", line(e), e.Cause, tr.Last())
 	}
 }
 
 func TestOtherEvents(t *testing.T) {
 	tr, r := tracer(trace.LevelEvents)
-	tr.Blocked(3, 1, 500, -10, 65535)
+	blocked := tr.Blocked(3, 1, 500, -10, 65535, 77)
+	tr.Window(0, 0, 0, 65540)
+	tr.Window(0, 1, 5, 65540)
+	tr.Unblocked(blocked, 1, 5, 65540)
+	tr.StreamState(0, 1, "open", "closed")
+	tr.Connection("goaway", trace.DirRecv, 0, "NO_ERROR")
+	tr.Batch(64)
 	tr.Socket("write", trace.DirSend, 64)
 	tr.State("READY", nil)
 	tr.State("SHUTDOWN", errors.New("closed"))
 	want := []string{
-		"flow.blocked send conn=7 stream=1 len=500 off=0 stream window -10, connection window 65535",
+		"flow.blocked send conn=7 stream=1 len=500 off=0 stream window -10, connection window 65535, 77 bytes wait for the socket",
+		"flow.window send conn=7 stream=0 len=0 off=0 connection window 65540",
+		"flow.window send conn=7 stream=1 len=0 off=0 stream window 5, connection window 65540",
+		"flow.unblocked send conn=7 stream=1 len=0 off=0 stream window 5, connection window 65540",
+		"stream.state  conn=7 stream=1 len=0 off=0 open → closed",
+		"goaway recv conn=7 stream=0 len=0 off=0 NO_ERROR",
+		"writer.batch send conn=7 stream=0 len=64 off=0",
 		"write send conn=7 stream=0 len=64 off=0",
 		"conn.state  conn=7 stream=0 len=0 off=0 READY",
 		"conn.state  conn=7 stream=0 len=0 off=0 SHUTDOWN closed",
@@ -189,7 +208,10 @@ func TestOtherEvents(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", got, want[i])
 		}
 	}
-	if e := r.Events()[1]; e.Layer != 0 || e.Component != "socket" {
+	if e := r.Events()[3]; e.Cause != blocked {
+		t.Errorf("a stream goes on because of %d, want %d", e.Cause, blocked)
+	}
+	if e := r.Events()[7]; e.Layer != 0 || e.Component != "socket" {
 		t.Errorf("a write is of layer %d, %s", e.Layer, e.Component)
 	}
 }

@@ -17,7 +17,7 @@ func Golden(records []trace.Record) string {
 	lanes := map[string][]trace.Record{}
 	place := map[trace.EventID]string{}
 	for _, r := range records {
-		if r.Op == trace.OpRole || r.Layer == 0 || r.Op == opScene {
+		if r.Op == trace.OpRole || r.Layer == 0 || r.Op == "writer.batch" || r.Op == opScene {
 			continue
 		}
 		lane := strings.TrimSpace(r.Endpoint + " " + r.Lane)
