@@ -97,6 +97,9 @@ func (l *listener) acceptLoop() error {
 		nc, err := l.lis.Accept()
 		if err == nil {
 			delay = 0
+			if sink := l.server.cfg.trace; sink != nil {
+				trace.Socket(sink, "accept", fmt.Sprint(nc.RemoteAddr()), nil)
+			}
 			if l.server.addJob() {
 				go l.handshake(nc)
 			} else {
@@ -173,7 +176,11 @@ func (l *listener) accept(nc net.Conn) (transport.Transport, error) {
 	conn := nc
 	if creds := s.cfg.credentials; creds != nil {
 		var err error
-		if conn, auth, err = creds.ServerHandshake(ctx, nc); err != nil {
+		conn, auth, err = creds.ServerHandshake(ctx, nc)
+		if sink := s.cfg.trace; sink != nil && creds.Info().SecurityProtocol == "tls" {
+			trace.Socket(sink, "tls", fmt.Sprint(nc.RemoteAddr()), err)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

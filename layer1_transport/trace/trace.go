@@ -115,5 +115,17 @@ func emitRole(s Sink, role string) {
 	s.Emit(&Event{Component: "goroutine", Op: OpRole, Text: role})
 }
 
+// Socket tells of what happens to a socket before a transport has it: op is
+// "dial", "accept" or "tls", and address the peer's. It is free without a sink.
+func Socket(s Sink, op, address string, err error) {
+	if s != nil {
+		emitSocket(s, op, address, err)
+	}
+}
+
+func emitSocket(s Sink, op, address string, err error) {
+	s.Emit(&Event{Component: "socket", Op: op, Text: address, Err: err})
+}
+
 // OpRole is the Op of the events by which a goroutine says what it is for.
 const OpRole = "role"

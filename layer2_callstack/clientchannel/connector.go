@@ -9,6 +9,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 )
 
@@ -24,6 +25,7 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 	}
 	return func(ctx context.Context, addr resolver.Address, authority string) (transport.Transport, error) {
 		raw, err := dial(ctx, addr.NetworkOrTCP(), addr.Addr)
+		trace.Socket(cfg.Trace, "dial", addr.Addr, err)
 		if err != nil {
 			return nil, err
 		}
@@ -31,6 +33,9 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 			return nil, fmt.Errorf("the dialer returned neither a connection nor an error")
 		}
 		conn, auth, err := creds.ClientHandshake(ctx, authority, raw)
+		if creds.Info().SecurityProtocol == "tls" {
+			trace.Socket(cfg.Trace, "tls", addr.Addr, err)
+		}
 		if err != nil {
 			raw.Close()
 			return nil, err
