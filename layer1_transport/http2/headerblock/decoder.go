@@ -1,13 +1,11 @@
 package headerblock
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
 	"golang.org/x/net/http2/hpack"
 
-	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -64,6 +62,7 @@ type Decoder struct {
 
 	asm   assembler
 	cache runCache
+	key   []byte // memory for one key of cache
 }
 
 // tableSize is the dynamic table that a peer may use: the default of
@@ -112,61 +111,50 @@ func (d *Decoder) decode(block []byte, kind Kind) error {
 	if err != nil {
 		return err
 	}
-	n := indexedPrefix(rest)
-	run, rest := rest[:n], rest[n:]
-	if n > 0 && len(rest) > 0 && isSizeUpdate(rest[0]) {
+	h, rest := cutHead(rest, kind)
+	if h.some() && len(rest) > 0 && isSizeUpdate(rest[0]) {
 		// Found here, since a hit would hide the fields before it from HPACK.
 		return compressionError("a table size update behind a field") // RFC 7541 §4.2
 	}
 	keeps := keepsTable(rest)
-	if hit := d.cache.get(run, kind); hit != nil {
+	key := h.key(d.key[:0])
+	d.key = key[:0]
+	if hit := d.cache.get(key, kind); hit != nil {
 		d.asm.list.CopyFrom(&hit.list)
 		d.asm.summary = hit.sum
-	} else {
-		if err := d.write(run); err != nil {
-			return err
-		}
-		if n > 0 && keeps && d.asm.err == nil {
-			d.cache.put(run, kind, d.asm.list, d.asm.summary)
-		}
+		d.asm.ownTimeout(h)
+	} else if err := d.miss(h, key, kind, keeps); err != nil {
+		return err
 	}
 	if !keeps {
 		d.cache.forget()
 	}
-	if err := d.write(d.timeout(rest)); err != nil {
+	if err := d.write(rest); err != nil {
 		return err
 	}
 	return d.closeBlock()
 }
 
-// timeout takes a grpc-timeout at the start of p, in the form in which our
-// encoder writes it, and returns what follows. Anything else it leaves to HPACK,
-// which would allocate name and value: BenchmarkDecodeCached has two
-// allocations less and takes half the time by it.
-func (d *Decoder) timeout(p []byte) []byte {
-	a := &d.asm
-	if a.kind != Request || a.err != nil || !bytes.HasPrefix(p, timeoutName) {
-		return p
+// miss decodes the head of a block, and remembers it if what follows it keeps
+// the table as it is. The timeout is never part of what is remembered.
+func (d *Decoder) miss(h head, key []byte, kind Kind, keeps bool) error {
+	if err := d.write(h.run); err != nil {
+		return err
 	}
-	value := p[len(timeoutName):]
-	if len(value) == 0 || value[0] >= 0x80 || int(value[0]) >= len(value) { // 0x80 is Huffman code
-		return p
+	before := d.asm.summary
+	d.asm.ownTimeout(h)
+	if len(h.after) > 0 {
+		size, fields := d.asm.size-before.size, d.asm.fields-before.fields
+		if err := d.write(h.after); err != nil {
+			return err
+		}
+		before = d.asm.summary
+		before.size, before.fields = before.size-size, before.fields-fields
 	}
-	value, rest := value[1:1+value[0]], value[1+value[0]:]
-	if len(rest) > 0 && isSizeUpdate(rest[0]) {
-		return p // HPACK must know that a field came first
+	if len(key) > 0 && keeps && d.asm.err == nil {
+		d.cache.put(key, kind, d.asm.list, before)
 	}
-	left, err := coding.ParseTimeout(string(value))
-	if err != nil {
-		return p // there are several errors, and the assembler knows which
-	}
-	a.size += len("grpc-timeout") + len(value) + 32
-	if a.count(1) {
-		a.regular = true
-		a.seen |= seenTimeout
-		a.timeout = left
-	}
-	return rest
+	return nil
 }
 
 // maxSizeUpdates is how many size updates a block can begin with: the smallest

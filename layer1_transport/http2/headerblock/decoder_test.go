@@ -171,6 +171,40 @@ func TestOwnTimeout(t *testing.T) {
 	}
 }
 
+// TestTimeoutBetweenRuns: where gRPC wants it, behind the pseudo-header fields,
+// the timeout is looked past, and what stands on its two sides hits together.
+func TestTimeoutBetweenRuns(t *testing.T) {
+	own := func(value string) []byte { return join(timeoutName, text(value)) }
+	d := NewDecoder(wide)
+	decodeOK(t, d, Request, block(":path: /s/m", ":scheme: http", ":method: POST", "x: 1"))
+	// The table holds, from 62 on: x, the method, the scheme, the path.
+	pseudo, regular := join(index(63), index(64), index(65)), index(62)
+	h, _ := cutHead(join(pseudo, own("1S"), regular), Request)
+	for i, tc := range []struct {
+		block []byte
+		want  string
+	}{
+		{join(pseudo, own("1S"), regular), `:method=POST :scheme=http :path=/s/m deadline=1s x:"1"`},
+		{join(pseudo, own("2S"), regular), `:method=POST :scheme=http :path=/s/m deadline=2s x:"1"`},
+		{join(pseudo, regular), `:method=POST :scheme=http :path=/s/m x:"1"`},
+		{join(pseudo, own("33S"), regular), `:method=POST :scheme=http :path=/s/m deadline=33s x:"1"`},
+	} {
+		if got := decodeOK(t, d, Request, tc.block); got != tc.want {
+			t.Errorf("block %d: got %s, want %s", i, got, tc.want)
+		}
+		if d.cache.get(h.key(nil), Request) == nil {
+			t.Errorf("after block %d nothing is remembered", i)
+		}
+	}
+	late := join(index(63), index(64), own("1S"), index(65), regular)
+	for range 2 {
+		var list metadata.List
+		if err := d.Decode(late, Request, &list, t0); err == nil {
+			t.Error("a pseudo-header field behind the timeout was taken, since the same fields were known in order")
+		}
+	}
+}
+
 // TestOwnTimeoutCountsSize: the list may have its size exactly, and no byte more.
 func TestOwnTimeoutCountsSize(t *testing.T) {
 	p := join(block(aRequest...), timeoutName, text("5S"))

@@ -34,9 +34,10 @@ type Encoder struct {
 // encoded is a block that leaves the table as it is, and the fields that it
 // was made from.
 type encoded struct {
-	gen   uint32
-	known metadata.Known
-	block []byte
+	gen    uint32
+	known  metadata.Known
+	block  []byte
+	pseudo int // how many bytes of block are pseudo-header fields
 }
 
 // maxTableSize bounds the dynamic table whatever the peer allows: memory that
@@ -76,16 +77,18 @@ func (e *Encoder) Append(dst []byte, list *metadata.List, now time.Time) ([]byte
 	if isOK(list) {
 		return e.okTrailers(dst), nil
 	}
-	if c, ok := e.cache[cacheKey(&list.Known)]; ok && c.gen == e.gen && c.known == list.Known {
-		dst = append(dst, c.block...)
-	} else if err := checkKnown(&list.Known); err != nil {
-		return dst, err
-	} else {
-		dst = e.known(dst, &list.Known)
+	c, ok := e.cache[cacheKey(&list.Known)]
+	if !ok || c.gen != e.gen || c.known != list.Known {
+		if err := checkKnown(&list.Known); err != nil {
+			return dst, err
+		}
+		c = e.known(&list.Known)
 	}
+	dst = append(dst, c.block[:c.pseudo]...)
 	if !list.Deadline.IsZero() {
-		dst = e.timeout(dst, list.Deadline.Sub(now))
+		dst = e.timeout(dst, list.Deadline.Sub(now)) // gRPC-HTTP2 Requests: right behind them
 	}
+	dst = append(dst, c.block[c.pseudo:]...)
 	if !list.HasStatus && list.Len() == 0 {
 		return dst, nil
 	}
@@ -131,6 +134,10 @@ func cacheKey(k *metadata.Known) string {
 	return k.HTTPStatus
 }
 
+// firstRegular is the place of the first field in fields that is no
+// pseudo-header field.
+const firstRegular = 5
+
 // fields lists the fields with a slot in the order of the wire: pseudo-header
 // fields first, RFC 9113 §8.3.
 func fields(k *metadata.Known) [10]hpack.HeaderField {
@@ -175,25 +182,31 @@ func ListSize(list *metadata.List) (n int64) {
 	return n
 }
 
-// known appends the fields with a slot and remembers their block once it
-// leaves the table as it is, which it does from the second time on.
-func (e *Encoder) known(dst []byte, k *metadata.Known) []byte {
+// known returns the block of the fields with a slot, valid until the next field
+// is written, and remembers it once it leaves the table as it is, which it does
+// from the second time on.
+func (e *Encoder) known(k *metadata.Known) encoded {
 	e.reset()
-	for _, f := range fields(k) {
+	c := encoded{known: *k}
+	for i, f := range fields(k) {
+		if i == firstRegular {
+			c.pseudo = e.buf.Len()
+		}
 		if f.Value != "" {
 			e.field(f)
 		}
 	}
-	block := e.buf.Bytes()
-	if !keepsTable(block) {
+	c.block = e.buf.Bytes()
+	if !keepsTable(c.block) {
 		e.gen++
-	} else if len(block) > 0 {
+	} else if len(c.block) > 0 {
 		if len(e.cache) >= maxEncoded {
 			clear(e.cache)
 		}
-		e.cache[cacheKey(k)] = encoded{gen: e.gen, known: *k, block: bytes.Clone(block)}
+		c.gen, c.block = e.gen, bytes.Clone(c.block)
+		e.cache[cacheKey(k)] = c
 	}
-	return append(dst, block...)
+	return c
 }
 
 // isOK reports whether l is the trailers of a call that went well and has
@@ -231,7 +244,7 @@ func appendName(name string) []byte {
 func (e *Encoder) timeout(dst []byte, left time.Duration) []byte {
 	var room [16]byte
 	value := coding.AppendTimeout(room[:0], left)
-	if e.resized {
+	if e.resized { // no field with a slot was written before
 		e.reset()
 		e.literal("grpc-timeout", string(value))
 		return append(dst, e.buf.Bytes()...)

@@ -59,12 +59,12 @@ func TestAppendOrder(t *testing.T) {
 :scheme: http
 :path: /s/m
 :authority: server:443
+grpc-timeout: 5000000u
 content-type: application/grpc
 user-agent: strata
 te: trailers
 grpc-encoding: gzip
 grpc-accept-encoding: gzip,identity
-grpc-timeout: 5000000u
 a: 1
 b-bin: AAE
 a: 2

@@ -136,6 +136,10 @@ func FuzzDecodeCache(f *testing.F) {
 	f.Add(uint8(0), pack(least, request(""), request("1S"), request("2S"), request("")))
 	f.Add(uint8(0), pack(least, request(""), join(request(""), resize(0))))
 	f.Add(uint8(0), pack(least, join(request(""), timeoutName, text("5S"), inserted("x", "1")), join(request(""), timeoutName, text("5S"))))
+	between := func(value string) []byte {
+		return join(index(63), index(64), index(65), timeoutName, text(value), index(62))
+	}
+	f.Add(uint8(0), pack(block(":path: /s/m", ":scheme: http", ":method: POST", "x: 1"), between("1S"), between("2S"), between("9X"), between("3S")))
 	f.Add(uint8(0), pack(least, request(""), join(request(""), inserted("a", "1")), request(""), index(62)))
 	f.Add(uint8(2), pack(block("a: 1"), index(62), index(62), join(resize(0), resize(4096)), index(62)))
 	f.Add(uint8(2), pack([]byte{0xff}, []byte{0xff, 0x80}, []byte{0x3f}))
