@@ -40,6 +40,14 @@ const (
 	// ones cost a peer nothing (CVE-2023-45288).
 	maxContinuations = 8
 
+	// maxResponseBlock is how long a header block of a server may be. One that
+	// ends a call with a stack trace of 1 MiB fails that call, not the others of
+	// the connection; beyond that it is a flood.
+	maxResponseBlock = 1<<20 + 64<<10
+
+	// keepBlock bounds the memory for header blocks that a connection keeps.
+	keepBlock = 32 << 10
+
 	// maxInformational bounds the 1xx responses before the real one.
 	maxInformational = 16
 
@@ -96,6 +104,13 @@ type Config struct {
 	// by RFC 9113 §6.5.2. Zero means 8 KiB; it is capped at 1 GiB.
 	MaxHeaderList uint32
 
+	// FirstStreamID is the identifier of the first stream that a client opens,
+	// gRPC core's grpc.http2.initial_sequence_number. Zero means 1, and so does
+	// an even number: a client's streams are odd, RFC 9113 §5.1.1. A connection
+	// whose identifiers are used up ends gracefully, and the next call goes to
+	// another one; a start near 1<<31 shows it. A server has no use for it.
+	FirstStreamID uint32
+
 	// Logger gets a warning when a connection is lost. Nil logs nothing.
 	Logger *slog.Logger
 
@@ -120,6 +135,9 @@ func (c Config) withDefaults() Config {
 		c.MaxHeaderList = defaultHeaderList
 	}
 	c.MaxHeaderList = min(c.MaxHeaderList, 1<<30)
+	if c.FirstStreamID%2 == 0 || c.FirstStreamID > frame.MaxStreamID {
+		c.FirstStreamID = 1
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -196,6 +196,7 @@ func (c *conn) PerformOp(op *transport.Op) {
 		s.startGoAway(op.Goaway)
 	}
 	if op.Disconnect != nil {
+		c.goodbyeLocked()
 		c.closeLocked(s.wrapError(disconnectCode(op.Disconnect), "disconnected by this side", op.Disconnect))
 	}
 	c.release(writeNow)
@@ -305,11 +306,18 @@ func (c *conn) Close() {
 
 func (c *conn) close(cause error) {
 	c.mu.Lock()
-	if c.s.control.closed == nil {
-		c.s.appendGoAway(c.s.ids.lastPeer, frame.CodeNoError, "connection closed")
-	}
+	c.goodbyeLocked()
 	c.closeLocked(c.s.wrapError(status.Unavailable, "connection closed", cause))
 	c.release(writeNow)
+}
+
+// goodbyeLocked tells the peer which of its streams were seen, so that it can
+// try the others elsewhere, also when the end is not graceful. RFC 9113 §6.8.
+// Caller holds conn.mu.
+func (c *conn) goodbyeLocked() {
+	if c.s.control.closed == nil {
+		c.s.appendGoAway(c.s.lastSeen(), frame.CodeNoError, "connection closed")
+	}
 }
 
 // closeLocked ends the connection: the streams fail, and shut sees to the rest.

@@ -27,7 +27,8 @@ type connControl struct {
 	cause    error // why it is draining
 	final    bool  // our last GOAWAY was sent, and names last
 	last     uint32
-	drained  bool // draining, and no stream is left
+	peerLast uint32 // what the peer's last GOAWAY names
+	drained  bool   // draining, and no stream is left
 
 	drainPing uint64 // the PING after our first GOAWAY, 0 for none
 	pings     pings
@@ -133,6 +134,22 @@ func (s *session) finalGoAway() {
 	s.maybeDrained()
 }
 
+// unseen reports whether a client opened the stream after the last one that
+// our GOAWAY names: the client knows, or learns from it, that nobody looks at
+// its frames. RFC 9113 §6.8.
+func (s *session) unseen(id uint32) bool {
+	return s.role == server && s.control.final && id > s.control.last
+}
+
+// lastSeen is the stream that a GOAWAY of ours names: the last of the peer, and
+// never one above what an earlier GOAWAY has named. RFC 9113 §6.8.
+func (s *session) lastSeen() uint32 {
+	if s.role == server && s.control.final {
+		return s.control.last
+	}
+	return s.ids.lastPeer
+}
+
 func (s *session) appendGoAway(last uint32, code frame.ErrCode, debug string) {
 	s.out.Append(func(b []byte) []byte {
 		start := len(b)
@@ -155,25 +172,29 @@ func (s *session) onGoAway(h frame.Header, p []byte) error {
 	cause := s.newError(status.Unavailable, fmt.Sprintf("connection ended by the peer with GOAWAY %v %q", f.Code, clipDebug(f.Debug)))
 	cause.HTTP2, cause.HasHTTP2 = f.Code, true
 	if s.role == server {
-		s.control.final, s.control.last = true, s.ids.lastPeer
-		s.drain(cause)
+		// A client that leaves should open no more streams. Our own GOAWAY
+		// tells it what becomes of one that it opens all the same.
+		if s.control.cause == nil {
+			s.control.cause = cause
+		}
+		s.finalGoAway()
 		return nil
 	}
 	if f.LastStreamID != 0 && f.LastStreamID%2 == 0 {
 		return connError(frame.CodeProtocol, "GOAWAY names stream %d, which this client cannot have opened", f.LastStreamID)
 	}
-	if s.control.last != 0 && f.LastStreamID > s.control.last {
-		return connError(frame.CodeProtocol, "GOAWAY names stream %d after it named %d", f.LastStreamID, s.control.last)
+	if f.LastStreamID > s.control.peerLast {
+		return connError(frame.CodeProtocol, "GOAWAY names stream %d after it named %d", f.LastStreamID, s.control.peerLast)
 	}
-	s.control.last = f.LastStreamID
+	s.control.peerLast = f.LastStreamID
 	if s.trace.On() {
 		s.trace.Connection("goaway", trace.DirRecv, s.trace.Last(), fmt.Sprintf("%v: of %d open streams those after %d were not seen", f.Code, len(s.streams), f.LastStreamID))
 	}
 	s.drain(cause)
-	for id, st := range s.streams {
-		if id > f.LastStreamID {
+	for _, id := range s.openStreams() {
+		if st := s.streams[id]; id > f.LastStreamID {
 			e := *cause
-			e.Progress = transport.ProgressNotSeen
+			e.Progress = st.unprocessed()
 			s.fail(st, &e)
 		}
 	}

@@ -53,9 +53,7 @@ func (s *session) onContinuation(h frame.Header, p []byte) error {
 		return connError(frame.CodeProtocol, "CONTINUATION without HEADERS on stream %d", h.StreamID)
 	}
 	b.continuations++
-	// A list that is too long ends its stream, so somewhat longer ones are read.
-	most := max(2*int(s.cfg.MaxHeaderList), (maxContinuations+1)*frame.MinMaxFrameSize)
-	frames := max(maxContinuations, most/frame.MinMaxFrameSize-1)
+	most, frames := s.blockLimits()
 	if b.continuations > frames || len(b.bytes)+len(f.Block) > most {
 		return connError(frame.CodeEnhanceYourCalm, "a header block of more than %d CONTINUATION frames or %d bytes", frames, most)
 	}
@@ -64,7 +62,22 @@ func (s *session) onContinuation(h frame.Header, p []byte) error {
 		return nil
 	}
 	b.open = false
-	return s.onBlock(b.stream, b.bytes, b.end, b.selfDependent)
+	block := b.bytes
+	if cap(b.bytes) > keepBlock {
+		b.bytes = nil
+	}
+	return s.onBlock(b.stream, block, b.end, b.selfDependent)
+}
+
+// blockLimits are how many bytes and CONTINUATION frames a header block may
+// have. A list that is too long ends its stream, so longer ones are read than
+// are taken, from a server much longer ones.
+func (s *session) blockLimits() (most, frames int) {
+	most = max(2*int(s.cfg.MaxHeaderList), (maxContinuations+1)*frame.MinMaxFrameSize)
+	if s.role == client {
+		most = max(most, maxResponseBlock)
+	}
+	return most, max(maxContinuations, most/frame.MinMaxFrameSize-1)
 }
 
 // onBlock takes a complete header block. Whatever is wrong with its stream, it
@@ -87,7 +100,7 @@ func (s *session) onBlock(id uint32, block []byte, end, selfDependent bool) erro
 	if err := s.decode(block, headerblock.Trailers, &drop); err != nil && !streamOnly(err) {
 		return err
 	}
-	if s.role == server && !s.recentlyReset(id) {
+	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
 		return connError(frame.CodeStreamClosed, "HEADERS on the closed stream %d", id)
 	}
 	return nil
@@ -122,8 +135,8 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 	switch {
 	case err != nil && !bad:
 		return err
-	case s.control.final && id > s.control.last:
-		return nil // the peer was told that such streams are not seen
+	case s.unseen(id):
+		return nil
 	case selfDependent:
 		s.resetID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
 	case s.slots >= int(s.cfg.MaxStreams):
@@ -240,12 +253,12 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 	case r.haveHeaders && !end:
 		s.reset(st, frame.CodeProtocol)
 		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+	case end && !r.lengthOK(true):
+		s.wrongLength(st)
 	case !r.haveHeaders && end: // gRPC-HTTP2 Trailers-Only
 		r.trailersOnly = true
 		r.headers, r.trailers = r.trailers, r.headers
 		s.endRecv(st, true)
-	case end && !r.lengthOK(true):
-		s.wrongLength(st)
 	case end:
 		s.endRecv(st, true)
 	default:
@@ -268,12 +281,23 @@ func (s *session) badResponse(st *stream, e *headerblock.BlockError) {
 
 // informational skips a 1xx response. RFC 9113 §8.1.
 func (s *session) informational(st *stream, end bool) {
-	st.recv.headers.Reset()
-	st.recv.informational++
-	if end || st.recv.informational > maxInformational {
-		s.reset(st, frame.CodeProtocol)
-		s.fail(st, s.newError(status.Internal, "the peer sent too many 1xx responses, or ended the stream with one"))
+	r := &st.recv
+	upgrade := r.headers.HTTPStatus == "101"
+	r.headers.Reset()
+	r.informational++
+	fault := ""
+	switch {
+	case end:
+		fault = "the peer ended the stream with a 1xx response"
+	case upgrade:
+		fault = "the peer switches protocols, which HTTP/2 cannot" // RFC 9113 §8.6
+	case r.informational > maxInformational:
+		fault = "the peer sent too many 1xx responses"
+	default:
+		return
 	}
+	s.reset(st, frame.CodeProtocol)
+	s.fail(st, s.newError(status.Internal, fault))
 }
 
 // endRecv is the transition for the peer's END_STREAM. withBlock tells

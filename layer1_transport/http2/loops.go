@@ -183,7 +183,7 @@ func (c *conn) farewell(err error) (cause, broke error) {
 	if !errors.As(err, &e) || c.s.control.closed != nil {
 		return err, nil
 	}
-	c.s.appendGoAway(c.s.ids.lastPeer, e.Code, e.Reason)
+	c.s.appendGoAway(c.s.lastSeen(), e.Code, e.Reason)
 	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
 	broken.HTTP2, broken.HasHTTP2 = e.Code, true
 	return broken, e

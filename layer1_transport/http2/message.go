@@ -183,7 +183,7 @@ func (s *session) dataOnClosed(id uint32, st *stream) error {
 	if err := s.idleCheck(id, "DATA"); err != nil {
 		return err
 	}
-	if s.role == server && !s.recentlyReset(id) {
+	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
 		s.resetID(id, frame.CodeStreamClosed)
 	}
 	return nil

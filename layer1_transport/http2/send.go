@@ -56,9 +56,6 @@ func (s *session) begin(st *stream) {
 		s.fail(st, s.notSent("connection is draining", s.control.cause))
 	case uint64(len(s.streams)) >= uint64(s.peer.maxStreams):
 		s.queues.opening.push(st, queueOpening)
-	case s.ids.next > frame.MaxStreamID:
-		s.fail(st, s.notSent("stream identifiers are exhausted", nil)) // RFC 9113 §5.1.1
-		s.drain(s.newError(status.Unavailable, "stream identifiers are exhausted"))
 	default:
 		s.open(st)
 	}
@@ -77,6 +74,9 @@ func (s *session) open(st *stream) {
 	s.streams[st.id] = st
 	st.owner.Ref()
 	s.pump(st)
+	if s.ids.next > frame.MaxStreamID { // RFC 9113 §5.1.1: the next call needs another connection
+		s.drain(s.newError(status.Unavailable, "the stream identifiers of the connection are used up"))
+	}
 }
 
 // openWaiting opens streams that waited for their turn.

@@ -2,6 +2,8 @@ package http2
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -84,7 +86,8 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		enc:     headerblock.NewEncoder(),
 		dec:     headerblock.NewDecoder(headerblock.Limits{ListSize: int(cfg.MaxHeaderList), Fields: maxHeaderFields}),
 		streams: map[uint32]*stream{},
-		ids:     streamIDs{next: 1},
+		ids:     streamIDs{next: cfg.FirstStreamID},
+		control: connControl{peerLast: frame.MaxStreamID},
 		peer:    initialPeerSettings(),
 		flow: connFlow{
 			send: sendWindow{avail: frame.DefaultWindow},
@@ -230,12 +233,15 @@ func (s *session) closeAll(cause error) {
 	for s.queues.opening.head != nil {
 		s.fail(s.queues.opening.pop(), s.notSent("connection closed before the call was sent", cause))
 	}
-	for _, st := range s.streams {
-		s.fail(st, s.wrapError(code, "connection closed", cause))
+	for _, id := range s.openStreams() {
+		s.fail(s.streams[id], s.wrapError(code, "connection closed", cause))
 	}
 	s.failPings()
 	s.notify()
 }
+
+// openStreams lists the streams in the order in which they began.
+func (s *session) openStreams() []uint32 { return slices.Sorted(maps.Keys(s.streams)) }
 
 // newError returns how a stream failed.
 func (s *session) newError(code status.Code, reason string) *transport.Error {

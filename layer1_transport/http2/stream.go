@@ -343,6 +343,16 @@ func (s *session) finish(st *stream) {
 	s.maybeDrained()
 }
 
+// unprocessed is how far a call has come whose peer says that it has not looked
+// at it. A peer that has answered already is not believed: the call might be
+// carried out twice.
+func (st *stream) unprocessed() transport.Progress {
+	if st.recv.haveHeaders {
+		return transport.ProgressUnknown
+	}
+	return transport.ProgressNotSeen
+}
+
 // onRSTStream applies RST_STREAM. RFC 9113 §6.4.
 func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	f, err := frame.ParseRSTStream(h, p)
@@ -355,7 +365,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	}
 	progress := transport.ProgressUnknown
 	if f.Code == frame.CodeRefusedStream {
-		progress = transport.ProgressNotSeen // RFC 9113 §8.7
+		progress = st.unprocessed() // RFC 9113 §8.7
 	}
 	e := s.newError(status.FromHTTP2(f.Code), "stream reset by the peer with "+f.Code.String())
 	e.Progress, e.HTTP2, e.HasHTTP2 = progress, f.Code, true

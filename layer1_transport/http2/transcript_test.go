@@ -3,6 +3,7 @@ package http2
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sort"
@@ -121,11 +122,17 @@ func (s *script) begin(role string, args scriptArgs) {
 	cfg := Config{
 		MaxStreams: uint32(args.number("max_streams")), StreamWindow: int32(args.number("stream_window")),
 		ConnWindow: int32(args.number("conn_window")), MaxHeaderList: uint32(args.number("max_header_list")),
+		FirstStreamID: uint32(args.number("first_stream")),
 	}.withDefaults()
 	s.c = &conn{s: newSession(r, nil, cfg)}
 	s.c.s.control.watchers = []connectivity.Watcher{s}
 	s.enc = hpack.NewEncoder(&s.encBuf)
-	s.dec = hpack.NewDecoder(4096, func(f hpack.HeaderField) { s.fields = append(s.fields, f.Name+"="+f.Value) })
+	s.dec = hpack.NewDecoder(4096, func(f hpack.HeaderField) {
+		if len(f.Value) > 200 {
+			f.Value = fmt.Sprintf("(%d bytes)", len(f.Value))
+		}
+		s.fields = append(s.fields, f.Name+"="+f.Value)
+	})
 	if args.has("greet") {
 		s.c.s.greet()
 	}
@@ -188,6 +195,10 @@ func (s *script) call(name, what string, args scriptArgs) {
 		c.listen()
 		b.Ops = transport.OpSendInitialMetadata
 		b.SendInitialMetadata.MD = &metadata.List{Known: metadata.Known{Method: "POST", Scheme: "http", Path: "/s/m"}}
+		args.fill(b.SendInitialMetadata.MD)
+		if args.has("timeout") {
+			b.SendInitialMetadata.MD.Deadline = time.Now().Add(time.Duration(args.number("timeout")) * time.Hour)
+		}
 	case "respond":
 		b.Ops = transport.OpSendInitialMetadata
 		b.SendInitialMetadata.MD = &metadata.List{Known: metadata.Known{HTTPStatus: "200"}}
@@ -208,6 +219,7 @@ func (s *script) call(name, what string, args scriptArgs) {
 		if args.has("only") {
 			b.SendTrailingMetadata.MD.HTTPStatus = "200"
 		}
+		args.fill(b.SendTrailingMetadata.MD)
 	case "read":
 		b = &c.read
 		*b = transport.StreamOpBatch{Ops: transport.OpRecvMessage}
@@ -306,12 +318,20 @@ func (c *scriptTrailers) Run(err error) {
 }
 
 func (s *script) result(what, text string, err error) {
-	if err != nil {
+	var e *transport.Error
+	if errors.As(err, &e) {
+		text = fmt.Sprintf("failed: %v%s %v", e.Code, progressNames[e.Progress], err)
+	} else if err != nil {
 		text = fmt.Sprintf("failed: %v", err)
 	} else if text == "" {
 		text = "done"
 	}
 	fmt.Fprintf(&s.out, "%s %s\n", what, text)
+}
+
+// progressNames say whether a call that failed may be tried elsewhere.
+var progressNames = map[transport.Progress]string{
+	transport.ProgressNotSent: ", not sent:", transport.ProgressNotSeen: ", not seen:", transport.ProgressUnknown: ":",
 }
 
 // scriptArgs are the words "key=value" and "flag" of a line.
@@ -327,6 +347,13 @@ func parseArgs(words []string) scriptArgs {
 		args[k] = v
 	}
 	return args
+}
+
+// fill adds a field of that many bytes, which Huffman code does not shorten.
+func (a scriptArgs) fill(md *metadata.List) {
+	if n := a.number("fill"); n > 0 {
+		md.Append("x-fill", strings.Repeat("~", n))
+	}
 }
 
 func (a scriptArgs) has(k string) bool    { _, ok := a[k]; return ok }
@@ -395,14 +422,19 @@ func (s *script) headers(id uint32, a scriptArgs) []byte {
 	})
 	s.encBuf.Reset()
 	for _, n := range names {
-		if err := s.enc.WriteField(hpack.HeaderField{Name: n, Value: a[n]}); err != nil {
+		value := a[n]
+		if times, what, ok := strings.Cut(value, "*"); ok { // "9*x" is xxxxxxxxx
+			k, _ := strconv.Atoi(times)
+			value = strings.Repeat(what, k)
+		}
+		if err := s.enc.WriteField(hpack.HeaderField{Name: n, Value: value}); err != nil {
 			s.t.Fatal(err)
 		}
 	}
 	block := s.encBuf.Bytes()
 	cut := a.number("split")
 	if cut == 0 {
-		cut = len(block)
+		cut = min(len(block), frame.MinMaxFrameSize)
 	}
 	var flags frame.Flags
 	if a.has("END_STREAM") {
@@ -450,12 +482,14 @@ func (s *script) sent(h frame.Header, p []byte) {
 		fmt.Fprintf(&s.out, " stream=%d", h.StreamID)
 	}
 	switch h.Type {
-	case frame.TypeHeaders:
+	case frame.TypeHeaders, frame.TypeContinuation:
 		s.fields = nil
 		if _, err := s.dec.Write(p); err != nil {
 			s.t.Fatalf("the session sent a block that does not decode: %v", err)
 		}
-		fmt.Fprintf(&s.out, " %s", strings.Join(s.fields, " "))
+		if len(s.fields) > 0 {
+			fmt.Fprintf(&s.out, " %s", strings.Join(s.fields, " "))
+		}
 	case frame.TypeData:
 		fmt.Fprintf(&s.out, " len=%d", len(p))
 	case frame.TypeSettings:

@@ -150,6 +150,17 @@ func (a *assembler) pseudo(name, value string) {
 	default:
 		*slot = value
 	}
+	if bit == seenAuthority {
+		a.authority(name, value)
+	}
+}
+
+// authority refuses user information, which has no place in the name of a
+// server and has led to confusion about where the name begins. RFC 9113 §8.3.1.
+func (a *assembler) authority(name, value string) {
+	if strings.Contains(value, "@") {
+		a.malformed("%s holds user information", name)
+	}
 }
 
 // validHTTPStatus reports whether s is three digits, the first not 0.
@@ -183,6 +194,7 @@ func (a *assembler) known(name, value string) {
 		if !a.first(seenHost) {
 			a.malformed("host stands twice") // gRFC A41
 		}
+		a.authority(name, value)
 		a.host = value
 	case "content-length":
 		a.contentLength(value)
