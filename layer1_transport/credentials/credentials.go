@@ -28,7 +28,8 @@ type ProtocolInfo struct {
 	ServerName string
 }
 
-// AuthInfo is what a handshake found out about the peer.
+// AuthInfo is what a handshake found out about the peer. It may say more by
+// being an [AuthorityValidator] or a [Leveler] too.
 type AuthInfo interface {
 	// AuthType is the name of the protocol, such as "tls".
 	AuthType() string
@@ -53,3 +54,10 @@ func (insecure) Info() ProtocolInfo { return ProtocolInfo{SecurityProtocol: "ins
 type insecureInfo struct{}
 
 func (insecureInfo) AuthType() string { return "insecure" }
+
+// SecurityLevel returns NoSecurity.
+func (insecureInfo) SecurityLevel() SecurityLevel { return NoSecurity }
+
+// ValidateAuthority accepts every authority: nobody is known, so nobody is
+// contradicted.
+func (insecureInfo) ValidateAuthority(string) error { return nil }

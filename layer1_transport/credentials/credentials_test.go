@@ -43,3 +43,10 @@ func ExampleNewTLS() {
 	fmt.Println(NewTLS(nil).Info().SecurityProtocol)
 	// Output: tls
 }
+
+// Certificates that are renewed on the disk are in use a few seconds later.
+func ExampleNewReloadingTLS() {
+	creds, err := NewReloadingTLS(TLSFiles{CertFile: "testdata/missing.pem", KeyFile: "testdata/missing.key"})
+	fmt.Println(creds, err)
+	// Output: <nil> credentials: loading the certificate: open testdata/missing.pem: no such file or directory
+}

@@ -3,11 +3,9 @@ package credentials
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 )
 
@@ -21,6 +19,18 @@ type TLSInfo struct {
 
 // AuthType returns "tls".
 func (TLSInfo) AuthType() string { return "tls" }
+
+// SecurityLevel returns PrivacyAndIntegrity.
+func (TLSInfo) SecurityLevel() SecurityLevel { return PrivacyAndIntegrity }
+
+// ValidateAuthority checks authority against the certificate that the peer
+// proved to own, the first of its chain. gRFC A81.
+func (i TLSInfo) ValidateAuthority(authority string) error {
+	if len(i.State.PeerCertificates) == 0 {
+		return errors.New("tls: the peer has shown no certificate")
+	}
+	return i.State.PeerCertificates[0].VerifyHostname(hostOf(authority))
+}
 
 // suites are the cipher suites of TLS 1.2 that HTTP/2 does not prohibit among
 // those of package tls: ephemeral keys and AEAD. RFC 9113 §9.2.2. TLS 1.3 has
@@ -68,26 +78,22 @@ func complete(cfg *tls.Config) *tls.Config {
 }
 
 // NewServerTLSFromFile returns a server's credentials from a certificate and
-// its key, both in PEM.
+// its key, both in PEM. [NewReloadingTLS] follows the files when they change.
 func NewServerTLSFromFile(certFile, keyFile string) (TransportCredentials, error) {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	cert, err := loadPair(certFile, keyFile)
 	if err != nil {
-		return nil, fmt.Errorf("credentials: loading the server certificate: %w", err)
+		return nil, fmt.Errorf("credentials: %w", err)
 	}
-	return NewTLS(&tls.Config{Certificates: []tls.Certificate{cert}}), nil
+	return NewTLS(&tls.Config{Certificates: []tls.Certificate{*cert}}), nil
 }
 
 // NewClientTLSFromFile returns a client's credentials that trust the
 // authorities in a PEM file. serverNameOverride, if not empty, is the name
 // that the server's certificate is checked against, for tests.
 func NewClientTLSFromFile(caFile, serverNameOverride string) (TransportCredentials, error) {
-	pem, err := os.ReadFile(caFile)
+	pool, err := loadPool(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("credentials: loading certificate authorities: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("credentials: %s holds no certificate in PEM", caFile)
+		return nil, fmt.Errorf("credentials: %w", err)
 	}
 	return NewTLS(&tls.Config{RootCAs: pool, ServerName: serverNameOverride}), nil
 }

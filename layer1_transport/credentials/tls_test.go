@@ -48,6 +48,11 @@ func newAuthority(t testing.TB) *authority {
 
 // issue returns a certificate for names and IP addresses, for either end.
 func (a *authority) issue(t testing.TB, names ...string) tls.Certificate {
+	return a.issueWith(t, func(*x509.Certificate) {}, names...)
+}
+
+// issueWith is issue for a certificate that change makes a special one.
+func (a *authority) issueWith(t testing.TB, change func(*x509.Certificate), names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,6 +68,7 @@ func (a *authority) issue(t testing.TB, names ...string) tls.Certificate {
 			template.DNSNames = append(template.DNSNames, n)
 		}
 	}
+	change(template)
 	cert := parse(t, template, a.cert, key, a.key)
 	return tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
 }
