@@ -9,6 +9,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 )
 
@@ -17,6 +18,10 @@ import (
 type Transport struct {
 	// Kind is the transport's name; empty means "fake".
 	Kind string
+
+	// Auth is what the peer is known by, nil for nothing. It is set before the
+	// first stack is built.
+	Auth credentials.AuthInfo
 
 	// OnBatch, if set, is called for each batch that a stream was given,
 	// after it was recorded. It plays the peer without being asked. It is set
@@ -45,7 +50,7 @@ func (t *Transport) Name() string {
 }
 
 // Peer returns a peer at 192.0.2.1:443, an address for documentation.
-func (t *Transport) Peer() *peer.Peer { return &peer.Peer{Addr: peerAddr} }
+func (t *Transport) Peer() *peer.Peer { return &peer.Peer{Addr: peerAddr, AuthInfo: t.Auth} }
 
 // NewStream returns a stream and keeps it for Streams.
 func (t *Transport) NewStream() transport.Stream {

@@ -3,14 +3,24 @@
 //
 // # Contract
 //
-//   - send_initial_metadata: fills an empty Authority slot.
+//   - send_initial_metadata: fills an empty Authority slot. A call that names
+//     another authority than the channel's fails with UNAVAILABLE before any of
+//     it is sent, unless the credentials of the connection say that the peer may
+//     speak for it. gRFC A81. The batch is passed on all the same: a cancelled
+//     stream fails it.
 //   - Everything else passes.
-//   - Not here: whether the connection may speak for that authority, which is
-//     a matter of its credentials.
+//   - Not here: whether the peer may speak for the channel's own authority,
+//     which the handshake has checked.
 package authority
 
 import (
+	"errors"
+	"fmt"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
 
@@ -26,23 +36,59 @@ type filter struct{ fallback string }
 
 func (f *filter) Name() string { return Name }
 
-func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	return &channel{callstack.ChannelBase{Next: next}, f.fallback}, nil
+func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	ch := &channel{ChannelBase: callstack.ChannelBase{Next: next}, fallback: f.fallback}
+	if args.Transport != nil {
+		ch.peer = args.Transport.Peer()
+	}
+	return ch, nil
 }
 
 type channel struct {
 	callstack.ChannelBase
 	fallback string
+	peer     *peer.Peer // nil in a stack without a transport
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
-	return &call{CallBase: callstack.CallBase{Next: next}, fallback: ch.fallback}
+	return &call{CallBase: callstack.CallBase{Next: next}, ch: ch}
+}
+
+// check returns why the peer may not speak for an authority that is not the
+// channel's. A connection without credentials contradicts nobody.
+func (ch *channel) check(authority string) error {
+	if ch.peer == nil || ch.peer.AuthInfo == nil {
+		return nil
+	}
+	v, ok := ch.peer.AuthInfo.(credentials.AuthorityValidator)
+	cause := errors.New("the credentials cannot tell")
+	if ok {
+		cause = v.ValidateAuthority(authority)
+	}
+	if cause == nil {
+		return nil
+	}
+	// Not ProgressNotSent: the call would be picked again and meet the same peer.
+	return &transport.Error{
+		Code: status.Unavailable, Layer: Name, Peer: ch.peer.String(), Cause: cause,
+		Reason: fmt.Sprintf("the server may not speak for %q, the authority of this call", clip(authority)),
+	}
+}
+
+// maxQuoted bounds what an error quotes of an authority.
+const maxQuoted = 64
+
+func clip(s string) string {
+	if len(s) > maxQuoted {
+		return s[:maxQuoted] + "…"
+	}
+	return s
 }
 
 type call struct {
 	callstack.CallBase
-	fallback string
-	asked    string // by this call
+	ch    *channel
+	asked string // by this call
 }
 
 func (c *call) Init(args *callstack.CallArgs) error {
@@ -57,7 +103,11 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 			md.Authority = c.asked
 		}
 		if md.Authority == "" {
-			md.Authority = c.fallback
+			md.Authority = c.ch.fallback
+		} else if md.Authority != c.ch.fallback {
+			if err := c.ch.check(md.Authority); err != nil {
+				callstack.Cancel(c.Next, err)
+			}
 		}
 	}
 	c.Next.StartBatch(b)
