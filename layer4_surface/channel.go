@@ -8,7 +8,6 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
-	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -57,7 +56,8 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 		Authority:         cfg.authority,
 		Backoff:           cfg.backoff,
 		MinConnectTimeout: cfg.minConnectTimeout,
-		Connect:           clientchannel.NewConnector(cfg.credentials, cfg.dialer, cfg.connections()),
+		NoProxy:           cfg.noProxy,
+		HTTP2:             cfg.http2,
 		NewStack: func(t transport.Transport, authority string) (*callstack.ChannelStack, error) {
 			o := cfg.stack
 			o.Authority = authority
@@ -111,14 +111,6 @@ func newChannelConfig(opts []ChannelOption) channelConfig {
 		o.applyChannel(&cfg)
 	}
 	cfg.endConfig = cfg.endConfig.withDefaults()
-	return cfg
-}
-
-// connections returns the configuration of the channel's connections. They get
-// no logger: the channel itself warns of those that are lost.
-func (c *channelConfig) connections() http2.Config {
-	cfg := c.http2
-	cfg.Logger = nil
 	return cfg
 }
 

@@ -55,6 +55,7 @@ type channelConfig struct {
 	defaultScheme     string
 	resolvers         []resolver.Builder
 	dialer            func(ctx context.Context, network, address string) (net.Conn, error)
+	noProxy           bool
 	backoff           backoff.Config
 	minConnectTimeout time.Duration
 }
@@ -133,10 +134,14 @@ func WithResolvers(builders ...resolver.Builder) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.resolvers = append(c.resolvers, builders...) })
 }
 
-// WithDialer replaces net.Dialer for making connections.
+// WithDialer replaces net.Dialer, and the proxies of the environment, for making
+// connections.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.dialer = dial })
 }
+
+// WithNoProxy leaves out the proxies that HTTPS_PROXY names.
+func WithNoProxy() ChannelOption { return channelOption(func(c *channelConfig) { c.noProxy = true }) }
 
 // WithBackoff sets how long a channel waits between attempts to connect.
 func WithBackoff(cfg backoff.Config) ChannelOption {

@@ -99,6 +99,12 @@ func WithContextDialer(dial func(ctx context.Context, addr string) (net.Conn, er
 	return dialOption(func(c *dialConfig) { c.dialer = dial })
 }
 
+// WithNoProxy leaves out the proxies that HTTPS_PROXY names. Without it, servers
+// are reached through the proxy that HTTPS_PROXY and NO_PROXY have for them, and
+// it is the proxy that looks up their names. [WithContextDialer] does without
+// proxies too.
+func WithNoProxy() DialOption { return passOn(surface.WithNoProxy()) }
+
 // ConnectParams says how often a connection is attempted.
 type ConnectParams struct {
 	// Backoff is the wait after a failure. Zero is gRPC's: 1 s, times 1.6, up

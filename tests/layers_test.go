@@ -42,6 +42,7 @@ var testSupport = map[string]string{
 var externals = []external{
 	{path: "golang.org/x/net/http2/hpack", reason: "RFC 7541 in a leaf package that links nothing else"},
 	{path: "golang.org/x/net/http2", tests: true, reason: "its Framer is the oracle of differential tests; in the library it would link net/http"},
+	{path: "golang.org/x/net/http/httpproxy", in: []string{"layer2_callstack/clientchannel/proxy"}, reason: "the environment's rules for proxies, as every Go program has them; links package idna and no net/http"},
 	{path: "golang.org/x/net/nettest", tests: true, reason: "TestConn, the contract of a net.Conn, for the in-memory connection"},
 	{path: "google.golang.org/protobuf/compiler/protogen", in: []string{"layer5_stubs/protoc-gen-go-strata"}, reason: "the API of protoc plugins"},
 	{path: "google.golang.org/protobuf", reason: "messages: the default codec, and what generated code is made of"},

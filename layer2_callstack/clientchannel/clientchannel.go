@@ -61,7 +61,9 @@ func New(cfg Config) (*ClientChannel, error) {
 		return nil, err
 	}
 	if cfg.Connect == nil {
-		cfg.Connect = defaultConnect(&cfg)
+		var dial DialFunc
+		builder, dial = cfg.route(target, builder)
+		cfg.Connect = defaultConnect(&cfg, dial)
 	}
 	c := &ClientChannel{cfg: cfg, target: target, builder: builder, authority: authority, done: make(chan struct{})}
 	c.serial = serializer{start: c.wg.Go, trace: cfg.Trace}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/balancer"
@@ -54,8 +55,16 @@ type Config struct {
 	Credentials credentials.TransportCredentials
 
 	// Dialer opens connections for the default Connect. Nil means package
-	// net's.
+	// net's, through the proxy that HTTPS_PROXY and NO_PROXY say when the
+	// channel is made.
 	Dialer DialFunc
+
+	// NoProxy leaves the proxies of the environment out.
+	NoProxy bool
+
+	// HTTP2 tunes the connections of the default Connect. Its Trace and Logger
+	// are not used.
+	HTTP2 http2.Config
 
 	// Authority is the :authority of calls and the name that the server's
 	// certificate is checked against. Empty means the name in Credentials,
@@ -70,7 +79,7 @@ type Config struct {
 	MinConnectTimeout time.Duration
 
 	// Connect makes a transport from an address. Nil means: dial, handshake,
-	// HTTP/2 ([NewConnector]).
+	// HTTP/2 ([NewConnector]). One that is set decides about proxies itself.
 	Connect ConnectFunc
 
 	// NewStack makes the stack above a transport.

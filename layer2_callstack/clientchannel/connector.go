@@ -10,6 +10,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/proxy"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 )
 
@@ -23,6 +24,11 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 	} else {
 		dial = abandoning(dial)
 	}
+	return newConnector(creds, dial, cfg)
+}
+
+// newConnector is NewConnector for a dialer that ends with its context.
+func newConnector(creds credentials.TransportCredentials, dial DialFunc, cfg http2.Config) ConnectFunc {
 	return func(ctx context.Context, addr resolver.Address, authority string) (transport.Transport, error) {
 		raw, err := dial(ctx, addr.NetworkOrTCP(), addr.Addr)
 		trace.Socket(cfg.Trace, "dial", addr.Addr, err)
@@ -93,8 +99,35 @@ func (d *userDial) result() (net.Conn, error) {
 	return d.conn, d.err
 }
 
+// route decides, once for each channel, how its servers are reached: by the
+// application's dialer, through the environment's proxy, or directly. Where a
+// proxy stands before a name, the name is left for it to look up. gRFC A1.
+//
+// A resolver of the application, the default one in Config.Resolvers included,
+// is used all the same; the proxy then gets the addresses that it found.
+func (c *Config) route(target resolver.Target, b resolver.Builder) (resolver.Builder, DialFunc) {
+	direct := DialFunc(new(net.Dialer).DialContext)
+	if c.Dialer != nil {
+		return b, abandoning(c.Dialer)
+	}
+	rules := proxy.FromEnvironment()
+	if c.NoProxy || rules == nil {
+		return b, direct
+	}
+	tunnel := DialFunc(rules.Dial(direct))
+	if _, dns := b.(resolver.DNS); !dns || resolver.Find(c.Resolvers, target.Scheme) != nil {
+		return b, tunnel // decided for each address
+	}
+	if rules.Apply(resolver.HostPort(target)) {
+		return resolver.Unresolved{}, tunnel
+	}
+	return b, direct // what NO_PROXY has of the name holds for its addresses
+}
+
 // defaultConnect is the connector of a channel that was given none. The
 // transport gets no logger: the channel warns of a lost connection itself.
-func defaultConnect(cfg *Config) ConnectFunc {
-	return NewConnector(cfg.Credentials, cfg.Dialer, http2.Config{Trace: cfg.Trace})
+func defaultConnect(cfg *Config, dial DialFunc) ConnectFunc {
+	http2 := cfg.HTTP2
+	http2.Trace, http2.Logger = cfg.Trace, nil
+	return newConnector(cfg.Credentials, dial, http2)
 }

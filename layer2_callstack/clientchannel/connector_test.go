@@ -3,8 +3,10 @@ package clientchannel
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -154,6 +156,64 @@ func TestConnectorFails(t *testing.T) {
 			tr, err := connect(ctx, resolver.Address{Addr: "x:1"}, "localhost")
 			if err == nil || !strings.Contains(err.Error(), tc.part) {
 				t.Errorf("connect = %v, %v; want an error with %q", tr, err, tc.part)
+			}
+		})
+	}
+}
+
+// TestRoute: who looks up the name, and who dials.
+func TestRoute(t *testing.T) {
+	own := resolver.DNS{Lookup: func(context.Context, string) ([]string, error) { return nil, errors.New("unused") }}
+	dialer := func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("the application's") }
+	for _, tc := range []struct {
+		name, target, proxy, noProxy string
+		change                       func(*Config)
+		resolver                     string // its type
+		dials                        string // what dialling an address of 192.0.2.0/24 ends with
+	}{
+		{"no proxy", "greeter:50051", "", "", nil, "resolver.DNS", "direct"},
+		{"a proxy looks names up", "greeter:50051", "ftp://proxy", "", nil, "resolver.Unresolved", "proxy"},
+		{"a proxy looks names up that a name server is named for", "dns://10.0.0.53/greeter", "ftp://proxy", "", nil, "resolver.Unresolved", "proxy"},
+		{"an excluded name goes directly, and so do its addresses", "greeter:50051", "ftp://proxy", "greeter", nil, "resolver.DNS", "direct"},
+		{"a name that is local", "localhost:50051", "ftp://proxy", "", nil, "resolver.DNS", "direct"},
+		{"a resolver of the application", "greeter", "ftp://proxy", "", func(c *Config) { c.Resolvers = []resolver.Builder{own} }, "resolver.DNS", "proxy"},
+		{"another scheme", "ipv4:192.0.2.1:443", "ftp://proxy", "", nil, "resolver.ipBuilder", "proxy"},
+		{"another scheme and an excluded network", "ipv4:192.0.2.1:443", "ftp://proxy", "192.0.2.0/24", nil, "resolver.ipBuilder", "direct"},
+		{"proxies switched off", "greeter", "ftp://proxy", "", func(c *Config) { c.NoProxy = true }, "resolver.DNS", "direct"},
+		{"a dialer of the application", "greeter", "ftp://proxy", "", func(c *Config) { c.Dialer = dialer }, "resolver.DNS", "the application's"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, name := range []string{"https_proxy", "no_proxy"} {
+				t.Setenv(name, "")
+			}
+			t.Setenv("HTTPS_PROXY", tc.proxy)
+			t.Setenv("NO_PROXY", tc.noProxy)
+			cfg := Config{Target: tc.target, DefaultScheme: "dns", Credentials: credentials.NewInsecure()}
+			if tc.change != nil {
+				tc.change(&cfg)
+			}
+			target, b, err := cfg.resolveTarget()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, dial := cfg.route(target, b)
+			if got := reflect.TypeOf(b).String(); got != tc.resolver {
+				t.Errorf("the resolver is a %s, want %s", got, tc.resolver)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // nothing is sent
+			_, err = dial(ctx, "tcp", "192.0.2.1:443")
+			got := "direct"
+			for _, word := range []string{"proxy", "the application's"} {
+				if strings.Contains(err.Error(), word) {
+					got = word
+				}
+			}
+			if errors.Is(err, context.Canceled) && tc.dials == "the application's" {
+				got = tc.dials // abandoned at once, or not
+			}
+			if got != tc.dials {
+				t.Errorf("dialling ends with %v, want %s", err, tc.dials)
 			}
 		})
 	}

@@ -10,6 +10,7 @@
 //	│ control.go  resolver ─▶ balancer ─▶ picker and state    │
 //	│ balancer/   pick_first: which subchannel                │
 //	│ resolver/   dns, passthrough, unix, ipv4, ipv6          │
+//	│ proxy/      tunnels of HTTP proxies, by CONNECT         │
 //	│ subchannel/ connecting, backoff, the loss of a transport│
 //	└──────────────┬───────────────────────────▲──────────────┘
 //	               ▼ CLIENT_SUBCHANNEL stack   │
@@ -26,7 +27,7 @@
 //   - Down: a ConnectFunc that ends with its context, and transports that tell
 //     their watchers of Idle (draining) and Shutdown (closed).
 //   - Not here: every other retry, hedging, service config, health checking,
-//     round_robin, idle timeouts, proxies.
+//     round_robin, idle timeouts.
 //
 // # Goroutines
 //
@@ -52,5 +53,5 @@
 //
 // config.go, clientchannel.go, serializer.go, control.go, host.go, watch.go;
 // call.go, held.go, pick.go, queue.go, deadline.go, errors.go; then subchannel,
-// balancer, resolver, and connector.go.
+// balancer, resolver, proxy, and connector.go.
 package clientchannel
