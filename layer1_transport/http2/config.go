@@ -85,9 +85,24 @@ const (
 	// closeWriteTime bounds the last write of a connection that is closed.
 	closeWriteTime = 100 * time.Millisecond
 
-	// recentResets is how many streams that this end has reset are remembered,
-	// since frames of the peer may still be on their way. RFC 9113 §5.1.
-	recentResets = 64
+	// recentResets is how many streams that a server has reset it remembers,
+	// since frames of the client may still be on their way: as many as a
+	// client may have open and not know of their end. RFC 9113 §5.1.
+	recentResets = defaultMaxStreams
+
+	// defaultFaultBurst is how many faults a peer may make at once, and
+	// faultRefill the seconds in which as many become good again: the default
+	// is 100 a second. A fault is a stream that we reset because the peer broke
+	// a rule (CVE-2025-8671, CVE-2019-9514), a frame on a stream that is long
+	// closed, a SETTINGS frame after the first (CVE-2019-9515), and on a server
+	// a rapid reset (CVE-2023-44487). A call that ends in good order makes one
+	// good too.
+	defaultFaultBurst = 1000
+	faultRefill       = 10
+
+	// rapidReset is how old a stream must be for its reset to be no fault.
+	// Older ones cost an attacker a place among MaxStreams.
+	rapidReset = time.Second
 )
 
 // Config tunes a connection. The zero value is ready to use.
@@ -110,6 +125,16 @@ type Config struct {
 	// whose identifiers are used up ends gracefully, and the next call goes to
 	// another one; a start near 1<<31 shows it. A server has no use for it.
 	FirstStreamID uint32
+
+	// FaultBurst is how many faults the peer may make at once before the
+	// connection is closed with ENHANCE_YOUR_CALM: streams that break a rule
+	// of HTTP/2, SETTINGS frames, and at a server calls that are cancelled
+	// within a second and before half of their deadline. A tenth of them
+	// becomes good again each second, and one with each call that ends in good
+	// order. Zero means 1000; a server takes at least MaxStreams, as a proxy
+	// may cancel all of its calls at once. Raising it lets a client start and
+	// drop so many more calls.
+	FaultBurst int
 
 	// Logger gets a warning when a connection is lost. Nil logs nothing.
 	Logger *slog.Logger
@@ -137,6 +162,9 @@ func (c Config) withDefaults() Config {
 	c.MaxHeaderList = min(c.MaxHeaderList, 1<<30)
 	if c.FirstStreamID%2 == 0 || c.FirstStreamID > frame.MaxStreamID {
 		c.FirstStreamID = 1
+	}
+	if c.FaultBurst <= 0 {
+		c.FaultBurst = defaultFaultBurst
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

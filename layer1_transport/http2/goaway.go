@@ -8,6 +8,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
+	"github.com/strata-grpc/strata/layer1_transport/http2/budget"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
@@ -36,8 +37,9 @@ type connControl struct {
 	watchers  []connectivity.Watcher
 	events    []event // to be told when the lock is released
 
-	recent  [recentResets]uint32 // streams that we have reset
-	nRecent int
+	faults  budget.Bucket // what the peer may still do that costs us much
+	tooMany error         // why faults were too many; ends the connection
+	recent  []uint32      // on a server: streams that it has reset, see resetID
 }
 
 // An event is something to be told to whoever is outside of the session: the

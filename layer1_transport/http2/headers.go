@@ -103,6 +103,9 @@ func (s *session) onBlock(id uint32, block []byte, end, selfDependent bool) erro
 	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
 		return connError(frame.CodeStreamClosed, "HEADERS on the closed stream %d", id)
 	}
+	if s.role == server && !s.unseen(id) {
+		s.spend(streamFaults) // to decode a block for nothing
+	}
 	return nil
 }
 
@@ -138,15 +141,15 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 	case s.unseen(id):
 		return nil
 	case selfDependent:
-		s.resetID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
+		s.breachID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
 	case s.slots >= int(s.cfg.MaxStreams):
 		s.resetID(id, frame.CodeRefusedStream)
 	case bad && (e.TooLarge || e.Field):
 		s.reject(in, e)
 	case bad:
-		s.resetID(id, e.Code)
+		s.breachID(id, e.Code)
 	case end && in.list.HasContentLength && in.list.ContentLength != 0:
-		s.resetID(id, frame.CodeProtocol) // RFC 9113 §8.1.1
+		s.breachID(id, frame.CodeProtocol) // RFC 9113 §8.1.1
 	default:
 		in.waiting = true
 	}
@@ -186,7 +189,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 		return
 	}
 	in.waiting = false
-	st.id = in.id
+	st.id, st.opened = in.id, s.now
 	s.become(st, stateOpen)
 	st.recv.window = newRecvWindow(s.cfg.StreamWindow)
 	st.send.window = sendWindow{avail: s.peer.initialWindow}
@@ -218,11 +221,9 @@ func (s *session) onRequestTrailers(st *stream, block []byte, end bool) error {
 	}
 	switch {
 	case !st.state.mayRecv():
-		s.reset(st, frame.CodeStreamClosed)
-		s.fail(st, s.newError(status.Internal, "the peer sent HEADERS after END_STREAM"))
+		s.breach(st, frame.CodeStreamClosed, "the peer sent HEADERS after END_STREAM")
 	case err != nil || !end:
-		s.reset(st, frame.CodeProtocol)
-		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+		s.breach(st, frame.CodeProtocol, "the peer sent a second header block that does not end the stream")
 	case !st.recv.lengthOK(true):
 		s.wrongLength(st)
 	default:
@@ -244,15 +245,13 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 	}
 	switch {
 	case !st.state.mayRecv():
-		s.reset(st, frame.CodeStreamClosed)
-		s.fail(st, s.newError(status.Internal, "the peer sent HEADERS after END_STREAM"))
+		s.breach(st, frame.CodeStreamClosed, "the peer sent HEADERS after END_STREAM")
 	case err != nil:
 		s.badResponse(st, err.(*headerblock.BlockError))
 	case !r.haveHeaders && list.HTTPStatus[0] == '1':
 		s.informational(st, end)
 	case r.haveHeaders && !end:
-		s.reset(st, frame.CodeProtocol)
-		s.fail(st, s.newError(status.Internal, "the peer sent a second header block that does not end the stream"))
+		s.breach(st, frame.CodeProtocol, "the peer sent a second header block that does not end the stream")
 	case end && !r.lengthOK(true):
 		s.wrongLength(st)
 	case !r.haveHeaders && end: // gRPC-HTTP2 Trailers-Only
@@ -269,8 +268,14 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 	return nil
 }
 
-// badResponse fails a call whose response breaks a rule.
+// badResponse fails a call whose response breaks a rule. One that is only too
+// long, or has a field that only gRPC finds fault with, costs no token: the
+// application of the server made it.
 func (s *session) badResponse(st *stream, e *headerblock.BlockError) {
+	if !e.TooLarge && !e.Field {
+		s.breach(st, e.Code, e.Error())
+		return
+	}
 	code := status.Internal
 	if e.TooLarge {
 		code = status.ResourceExhausted
@@ -296,8 +301,7 @@ func (s *session) informational(st *stream, end bool) {
 	default:
 		return
 	}
-	s.reset(st, frame.CodeProtocol)
-	s.fail(st, s.newError(status.Internal, fault))
+	s.breach(st, frame.CodeProtocol, fault)
 }
 
 // endRecv is the transition for the peer's END_STREAM. withBlock tells

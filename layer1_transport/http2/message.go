@@ -135,14 +135,12 @@ func (s *session) onData(h frame.Header, p []byte) error {
 	}
 	if !st.recv.window.take(len(p)) {
 		s.creditConn(len(p))
-		s.reset(st, frame.CodeFlowControl)
-		s.fail(st, s.newError(status.Internal, "the peer sent more than the window of the stream"))
+		s.breach(st, frame.CodeFlowControl, "the peer sent more than the window of the stream")
 		return nil
 	}
 	if s.role == client && !st.recv.haveHeaders {
 		s.creditConn(len(p))
-		s.reset(st, frame.CodeProtocol)
-		s.fail(st, s.newError(status.Internal, "the peer sent DATA before HEADERS"))
+		s.breach(st, frame.CodeProtocol, "the peer sent DATA before HEADERS")
 		return nil
 	}
 	s.creditPadding(st, f.Padding)
@@ -168,23 +166,21 @@ func (r *receiving) lengthOK(end bool) bool {
 
 // wrongLength ends a stream whose content-length is not that of its DATA.
 func (s *session) wrongLength(st *stream) {
-	s.reset(st, frame.CodeProtocol)
-	s.fail(st, s.newError(status.Internal, "the peer sent DATA of another length than content-length"))
+	s.breach(st, frame.CodeProtocol, "the peer sent DATA of another length than content-length")
 }
 
 // dataOnClosed decides about DATA for a stream that takes none. st is nil
 // where the stream is closed or idle. RFC 9113 §5.1.
 func (s *session) dataOnClosed(id uint32, st *stream) error {
 	if st != nil {
-		s.reset(st, frame.CodeStreamClosed)
-		s.fail(st, s.newError(status.Internal, "the peer sent DATA after END_STREAM"))
+		s.breach(st, frame.CodeStreamClosed, "the peer sent DATA after END_STREAM")
 		return nil
 	}
 	if err := s.idleCheck(id, "DATA"); err != nil {
 		return err
 	}
 	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
-		s.resetID(id, frame.CodeStreamClosed)
+		s.breachID(id, frame.CodeStreamClosed)
 	}
 	return nil
 }

@@ -340,8 +340,7 @@ func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
 		return s.idleCheck(h.StreamID, "WINDOW_UPDATE")
 	}
 	if !st.send.window.grant(int64(f.Increment)) {
-		s.reset(st, frame.CodeFlowControl)
-		s.fail(st, s.newError(status.Internal, "WINDOW_UPDATE overflows the window of the stream"))
+		s.breach(st, frame.CodeFlowControl, "WINDOW_UPDATE overflows the window of the stream")
 		return nil
 	}
 	if s.trace.On() {

@@ -3,12 +3,14 @@ package http2
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
+	"github.com/strata-grpc/strata/layer1_transport/http2/budget"
 	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/http2/wiretrace"
@@ -94,6 +96,11 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 			recv: newRecvWindow(cfg.ConnWindow),
 		},
 	}
+	faults := cfg.FaultBurst
+	if r == server {
+		faults = max(faults, int(min(cfg.MaxStreams, math.MaxInt32)))
+	}
+	s.control.faults = budget.New(faults, max(1, faults/faultRefill))
 	return s
 }
 
@@ -128,6 +135,9 @@ func (s *session) step(h frame.Header, p []byte) error {
 		err = s.onStreamError(e)
 	}
 	s.trace.Applied()
+	if err == nil {
+		err = s.control.tooMany
+	}
 	return err
 }
 
@@ -171,6 +181,7 @@ func (s *session) onStreamError(e *frame.Error) error {
 		return err
 	}
 	st := s.streams[e.StreamID]
+	s.spend(streamFaults)
 	if st == nil {
 		s.resetID(e.StreamID, e.Code)
 		return nil
@@ -178,6 +189,37 @@ func (s *session) onStreamError(e *frame.Error) error {
 	s.reset(st, e.Code)
 	s.fail(st, s.wrapError(status.Internal, "the peer broke a rule of HTTP/2", e))
 	return nil
+}
+
+// breach ends a stream whose peer broke a rule of HTTP/2, which costs the peer
+// a token: to make us reset streams is an attack (CVE-2025-8671).
+// RFC 9113 §5.4.2.
+func (s *session) breach(st *stream, code frame.ErrCode, reason string) {
+	s.spend(streamFaults)
+	s.reset(st, code)
+	s.fail(st, s.newError(status.Internal, reason))
+}
+
+// breachID is breach where no call has to learn of it.
+func (s *session) breachID(id uint32, code frame.ErrCode) {
+	s.spend(streamFaults)
+	s.resetID(id, code)
+}
+
+// What costs a token, as a GOAWAY names it. What gRPC answers with a status
+// costs none: an application at the peer may ask for it without end.
+const (
+	streamFaults  = "errors on streams"
+	rapidResets   = "streams that are reset as soon as they are opened"
+	settingsFlood = "SETTINGS frames"
+)
+
+// spend takes a token for what the peer did. When there is none left the
+// connection ends, see step.
+func (s *session) spend(what string) {
+	if !s.control.faults.Spend(s.now) && s.control.tooMany == nil {
+		s.control.tooMany = connError(frame.CodeEnhanceYourCalm, "too many %s", what)
+	}
 }
 
 // idleCheck is called for a frame on a stream that is not in the map: on one

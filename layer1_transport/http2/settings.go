@@ -72,6 +72,8 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 	if first {
 		s.peer.received = true
 		s.peer.maxStreams = math.MaxUint32
+	} else {
+		s.spend(settingsFlood) // each may touch every stream
 	}
 	initial := s.peer.initialWindow
 	for i := range f.Len() {

@@ -1,6 +1,8 @@
 package http2
 
 import (
+	"time"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -75,10 +77,11 @@ type stream struct {
 type callState struct {
 	owner transport.Owner // set by Init
 
-	id    uint32 // 0 before the stream is begun
-	state streamState
-	err   error // how the stream failed; nil if it did not
-	cause trace.EventID
+	id     uint32 // 0 before the stream is begun
+	state  streamState
+	err    error // how the stream failed; nil if it did not
+	cause  trace.EventID
+	opened time.Time // on a server: when its headers came
 
 	// The delivery of completions, see deliver.go.
 	delivering bool
@@ -286,9 +289,16 @@ func (s *session) reset(st *stream, code frame.ErrCode) {
 	s.become(st, stateClosed)
 }
 
+// resetID sends RST_STREAM. A server remembers the stream, as frames of the
+// client may be on their way: in a table with one place for a stream, so that
+// to ask costs little however many frames come. RFC 9113 §5.1.
 func (s *session) resetID(id uint32, code frame.ErrCode) {
-	s.control.recent[s.control.nRecent%recentResets] = id
-	s.control.nRecent++
+	if s.role == server {
+		if s.control.recent == nil {
+			s.control.recent = make([]uint32, recentResets)
+		}
+		s.control.recent[id/2%recentResets] = id
+	}
 	s.out.Append(func(b []byte) []byte {
 		start := len(b)
 		b = frame.AppendRSTStream(b, id, code)
@@ -297,14 +307,10 @@ func (s *session) resetID(id uint32, code frame.ErrCode) {
 	})
 }
 
-// recentlyReset reports whether this end reset the stream not long ago.
+// recentlyReset reports whether this end, a server, reset the stream and no
+// later one has taken its place.
 func (s *session) recentlyReset(id uint32) bool {
-	for _, r := range s.control.recent {
-		if r == id {
-			return true
-		}
-	}
-	return false
+	return s.control.recent != nil && s.control.recent[id/2%recentResets] == id
 }
 
 // fail ends the stream on this side with err; nothing more is sent. The
@@ -332,10 +338,13 @@ func (s *session) finish(st *stream) {
 		return
 	}
 	delete(s.streams, st.id)
-	if st.countsSlot && st.err == nil && !st.aborted {
-		// Ended by its own trailers, so the handler is done with it.
-		st.countsSlot = false
-		s.slots--
+	if st.err == nil && !st.aborted {
+		s.control.faults.Return() // it ended in good order
+		if st.countsSlot {
+			// Ended by its own trailers, so the handler is done with it.
+			st.countsSlot = false
+			s.slots--
+		}
 	}
 	st.owedUnref++
 	s.markDirty(st)
@@ -353,6 +362,15 @@ func (st *stream) unprocessed() transport.Progress {
 	return transport.ProgressNotSeen
 }
 
+// rapid reports whether the client resets a stream sooner than a call of a
+// client comes to its end: within a second of its headers, and before half of
+// its deadline is over. Calls that time out in an overload are not rapid,
+// however short their deadlines are (CVE-2023-44487).
+func (st *stream) rapid(now time.Time) bool {
+	age, deadline := now.Sub(st.opened), st.recv.headers.Deadline
+	return age < rapidReset && (deadline.IsZero() || age < deadline.Sub(st.opened)/2)
+}
+
 // onRSTStream applies RST_STREAM. RFC 9113 §6.4.
 func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	f, err := frame.ParseRSTStream(h, p)
@@ -362,6 +380,9 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	st := s.streams[h.StreamID]
 	if st == nil {
 		return s.idleCheck(h.StreamID, "RST_STREAM")
+	}
+	if s.role == server && st.rapid(s.now) {
+		s.spend(rapidResets)
 	}
 	progress := transport.ProgressUnknown
 	if f.Code == frame.CodeRefusedStream {

@@ -150,6 +150,7 @@ func (s *script) OnState(state connectivity.State, cause error) {
 // recv gives the session one frame.
 func (s *script) recv(kind string, args scriptArgs) {
 	b := s.frame(kind, args)
+	s.c.s.now = time.Now()
 	for len(b) > 0 {
 		h := frame.ParseHeader(b)
 		end := frame.HeaderLen + int(h.Length)
