@@ -46,6 +46,7 @@ type script struct {
 	c     *conn
 	calls map[string]*scriptCall
 	out   strings.Builder
+	broke error // the connection error, once there is one
 
 	enc    *hpack.Encoder // the peer's
 	encBuf bytes.Buffer
@@ -157,6 +158,7 @@ func (s *script) recv(kind string, args scriptArgs) {
 		err := s.c.s.step(h, b[frame.HeaderLen:end])
 		b = b[end:]
 		if err != nil {
+			s.broke = err
 			fmt.Fprintf(&s.out, "connection error: %v\n", err)
 			return
 		}
@@ -184,16 +186,20 @@ func (s *script) newCall(name string) *scriptCall {
 // call carries out "<name> <what> …".
 func (s *script) call(name, what string, args scriptArgs) {
 	c := s.calls[name]
-	if c == nil && what != "start" {
+	if what == "start" || what == "listen" {
+		c = s.newCall(name)
+		c.st.Init(c, nil)
+		c.listen()
+	}
+	if c == nil {
 		fmt.Fprintf(&s.out, "no call %s\n", name)
 		return
 	}
 	b := &transport.StreamOpBatch{OnComplete: scriptDone{s, name + ": " + what}}
 	switch what {
-	case "start":
-		c = s.newCall(name)
-		c.st.Init(c, nil)
-		c.listen()
+	case "listen":
+		return
+	case "start", "begin":
 		b.Ops = transport.OpSendInitialMetadata
 		b.SendInitialMetadata.MD = &metadata.List{Known: metadata.Known{Method: "POST", Scheme: "http", Path: "/s/m"}}
 		args.fill(b.SendInitialMetadata.MD)
