@@ -20,14 +20,17 @@ const (
 	// server's SETTINGS. RFC 9113 §6.5.2 sets no limit then.
 	assumedMaxStreams = 100
 
-	// defaultStreamWindow and defaultConnWindow are the receive windows. A
-	// message of 4 MiB does not fit the first; it is credited whole once
-	// somebody reads it.
-	defaultStreamWindow = 1 << 20
-	defaultConnWindow   = 4 << 20
+	// defaultStreamWindow and defaultConnWindow are the receive windows that a
+	// connection begins with. A message of 4 MiB does not fit the first; it is
+	// credited whole once somebody reads it. They grow up to the others where
+	// the network holds more (package bdp).
+	defaultStreamWindow    = 1 << 20
+	defaultConnWindow      = 4 << 20
+	defaultMaxStreamWindow = 4 << 20
+	defaultMaxConnWindow   = 16 << 20
 
-	// maxUnread bounds the bytes of a connection that nobody has read yet.
-	// Beyond it the connection window is no longer refilled.
+	// maxUnread bounds the bytes of a connection that nobody has read yet,
+	// together with those that the peer may still send.
 	maxUnread = 16 << 20
 
 	// defaultHeaderList and maxHeaderFields bound a header list once decoded:
@@ -111,9 +114,15 @@ type Config struct {
 	// means 1024. A client sends nothing of it.
 	MaxStreams uint32
 
-	// StreamWindow and ConnWindow are the receive windows in bytes, at least
-	// 65535. Zero means 1 MiB and 4 MiB. RFC 9113 §6.9.2.
+	// StreamWindow and ConnWindow are the receive windows in bytes that the
+	// connection begins with, at least 65535. Zero means 1 MiB and 4 MiB.
+	// RFC 9113 §6.9.2.
 	StreamWindow, ConnWindow int32
+
+	// MaxStreamWindow and MaxConnWindow are what the windows may grow to when
+	// a round trip brings so much that they limit the sender. Zero means 4 MiB
+	// and 16 MiB, or no growth for a window that was given above.
+	MaxStreamWindow, MaxConnWindow int32
 
 	// MaxHeaderList is the largest header list that is accepted, as counted
 	// by RFC 9113 §6.5.2. Zero means 8 KiB; it is capped at 1 GiB.
@@ -148,14 +157,8 @@ func (c Config) withDefaults() Config {
 	if c.MaxStreams == 0 {
 		c.MaxStreams = defaultMaxStreams
 	}
-	if c.StreamWindow == 0 {
-		c.StreamWindow = defaultStreamWindow
-	}
-	if c.ConnWindow == 0 {
-		c.ConnWindow = defaultConnWindow
-	}
-	c.StreamWindow = max(c.StreamWindow, frame.DefaultWindow)
-	c.ConnWindow = max(c.ConnWindow, frame.DefaultWindow)
+	c.StreamWindow, c.MaxStreamWindow = windows(c.StreamWindow, c.MaxStreamWindow, defaultStreamWindow, defaultMaxStreamWindow)
+	c.ConnWindow, c.MaxConnWindow = windows(c.ConnWindow, c.MaxConnWindow, defaultConnWindow, defaultMaxConnWindow)
 	if c.MaxHeaderList == 0 {
 		c.MaxHeaderList = defaultHeaderList
 	}
@@ -170,4 +173,19 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// windows fills in the defaults of a window and of what it may grow to.
+func windows(first, most, defaultFirst, defaultMost int32) (int32, int32) {
+	if most == 0 && first == 0 {
+		most = defaultMost
+	}
+	if first == 0 {
+		first = defaultFirst
+		if most != 0 {
+			first = min(first, most)
+		}
+	}
+	first = max(first, frame.DefaultWindow)
+	return first, max(most, first)
 }

@@ -35,7 +35,7 @@ func (s *script) flood(n int) {
 // of the connection back at once.
 func TestHeldCreditIsGivenBack(t *testing.T) {
 	s := play(t, beginServer+"recv DATA stream=1 prefix=2097152")
-	s.flood(maxUnread + 1<<20)
+	s.flood(s.c.s.flow.budget() + 1<<20)
 	if s.c.s.flow.held == 0 {
 		t.Fatal("no credit was held")
 	}
@@ -51,7 +51,7 @@ func TestHeldCreditIsGivenBack(t *testing.T) {
 // forgotten at once, also while its handler lingers.
 func TestFailedStreamGivesCreditBack(t *testing.T) {
 	s := play(t, beginServer)
-	s.flood(maxUnread + 1<<20)
+	s.flood(s.c.s.flow.budget() + 1<<20)
 	out := s.step("recv RST_STREAM stream=1 code=8")
 	if f := s.c.s.flow; f.unread != 0 || f.held != 0 || !strings.Contains(out, "send WINDOW_UPDATE") {
 		t.Errorf("%d bytes are unread and %d held after RST_STREAM, which sent %q", f.unread, f.held, out)
@@ -61,7 +61,9 @@ func TestFailedStreamGivesCreditBack(t *testing.T) {
 // TestExtendStaysLegal: RFC 9113 §6.9.1, a window is at most 2^31-1.
 func TestExtendStaysLegal(t *testing.T) {
 	w := newRecvWindow(1 << 20)
-	if n := w.extend(frame.MaxWindow); w.avail > frame.MaxWindow || n > frame.MaxWindow {
+	n := w.extend(frame.MaxWindow, 4<<20)
+	w.widen(3 << 20)
+	if w.avail > frame.MaxWindow || n > frame.MaxWindow {
 		t.Errorf("extend gave %d, the window is %d", n, w.avail)
 	}
 }

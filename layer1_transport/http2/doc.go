@@ -26,9 +26,9 @@
 //   - Down: any reliable, ordered net.Conn. One with a file descriptor is
 //     written without blocking, every other by the flushing goroutine.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing. Keepalive and its enforcement, a limit for
-//     streams that stall on flow control, and windows that grow with the bandwidth come with the complete
-//     transport. Server push and priorities: gRPC has no use for them.
+//     ages, load balancing. Keepalive and its enforcement, and a limit for
+//     streams that stall on flow control come with the complete transport.
+//     Server push and priorities: gRPC has no use for them.
 //
 // # Goroutines
 //
@@ -53,7 +53,7 @@
 //
 // # Reading order
 //
-// ../frame/frame.go, window.go, stream.go, message.go, headers.go, send.go,
+// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, send.go,
 // alarm/alarm.go, budget/budget.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, loops.go,
 // conn.go.
 package http2

@@ -128,6 +128,7 @@ func (s *session) onData(h frame.Header, p []byte) error {
 	if !s.flow.recv.take(len(p)) {
 		return connError(frame.CodeFlowControl, "DATA of %d bytes passes the window of the connection", len(p))
 	}
+	s.probeWindows(len(p))
 	st := s.streams[h.StreamID]
 	if st == nil || !st.state.mayRecv() {
 		s.creditConn(len(p))
@@ -188,17 +189,21 @@ func (s *session) dataOnClosed(id uint32, st *stream) error {
 // receive takes the payload of DATA: to the message that is wanted, or to the
 // unread bytes.
 func (s *session) receive(st *stream, p []byte) {
-	s.creditConn(len(p))
 	in := &st.recv.in
 	if st.ops.rm != nil && in.unread() == 0 && !in.ready {
-		p = p[s.consume(st, p):]
+		n := s.consume(st, p)
 		if st.err != nil {
+			s.creditConn(len(p))
 			return
 		}
+		s.creditConn(n)
+		p = p[n:]
 	}
 	if len(p) > 0 {
 		in.keep(p)
 		s.flow.unread += len(p)
+		s.flow.held += len(p)
+		s.creditHeld()
 		s.checkSingle(st)
 	}
 	if in.ready {
@@ -279,7 +284,7 @@ func (s *session) creditStream(st *stream, n int) {
 	}
 	incr := st.recv.window.release(n)
 	if !st.recv.in.ready && st.recv.in.left > 0 {
-		incr += st.recv.window.extend(st.recv.in.left)
+		incr += st.recv.window.extend(st.recv.in.left, s.flow.most.Stream)
 	}
 	s.appendWindowUpdate(st.id, incr)
 }
@@ -292,16 +297,8 @@ func (s *session) creditPadding(st *stream, n int) {
 	}
 }
 
-// creditConn gives n bytes back to the connection's window, which does not
-// wait for the application: one stream that nobody reads must not stop the
-// others. Beyond maxUnread bytes it does wait.
-func (s *session) creditConn(n int) {
-	if s.flow.unread > maxUnread {
-		s.flow.held += n
-		return
-	}
-	s.appendWindowUpdate(0, s.flow.recv.release(n))
-}
+// creditConn gives n bytes back to the connection's window.
+func (s *session) creditConn(n int) { s.appendWindowUpdate(0, s.flow.recv.release(n)) }
 
 // forgetUnread stops counting the bytes that a stream leaves unread.
 func (s *session) forgetUnread(st *stream) {
@@ -309,11 +306,11 @@ func (s *session) forgetUnread(st *stream) {
 	s.creditHeld()
 }
 
-// creditHeld gives back the credit that was held while too much was unread.
+// creditHeld gives back what credit is held for other than too many unread bytes.
 func (s *session) creditHeld() {
-	if s.flow.held > 0 && s.flow.unread <= maxUnread {
-		held := s.flow.held
-		s.flow.held = 0
-		s.creditConn(held)
+	f := &s.flow
+	if due := f.held - max(0, f.unread-f.budget()); due > 0 {
+		f.held -= due
+		s.creditConn(due)
 	}
 }

@@ -59,6 +59,9 @@ func (s *session) answered(p waitingPing) {
 	if p.number == s.control.drainPing {
 		s.finalGoAway()
 	}
+	if p.number == s.flow.probe {
+		s.growWindows()
+	}
 }
 
 // failPings ends the pings that will never be answered.

@@ -66,14 +66,6 @@ type streamIDs struct {
 	lastPeer uint32 // the last that the peer opened
 }
 
-// connFlow is the flow control of the connection. RFC 9113 §5.2.
-type connFlow struct {
-	send   sendWindow
-	recv   recvWindow
-	unread int // bytes in the streams that nobody has read
-	held   int // bytes that are not credited because unread is too much
-}
-
 // streamQueues are lists of streams, linked through the streams themselves.
 type streamQueues struct {
 	idle                 queue // clients: operations wait for headers
@@ -91,10 +83,7 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		ids:     streamIDs{next: cfg.FirstStreamID},
 		control: connControl{peerLast: frame.MaxStreamID},
 		peer:    initialPeerSettings(),
-		flow: connFlow{
-			send: sendWindow{avail: frame.DefaultWindow},
-			recv: newRecvWindow(cfg.ConnWindow),
-		},
+		flow:    newConnFlow(&cfg),
 	}
 	faults := cfg.FaultBurst
 	if r == server {

@@ -62,8 +62,12 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 	if err == nil && f.Ack && !s.peer.received {
 		err = connError(frame.CodeProtocol, "the first frame is the receipt of ours, must be the peer's SETTINGS") // RFC 9113 §3.4
 	}
-	if err != nil || f.Ack {
+	if err != nil {
 		return err
+	}
+	if f.Ack {
+		s.flow.acked = true
+		return nil
 	}
 	if f.Len() > maxSettings {
 		return connError(frame.CodeEnhanceYourCalm, "SETTINGS with %d entries, the limit is %d", f.Len(), maxSettings)

@@ -64,7 +64,7 @@ func FuzzSendWindow(f *testing.F) {
 }
 
 // FuzzRecvWindow checks that no credit is lost or made, whatever is received,
-// consumed and credited in advance.
+// consumed and credited in advance, and however the window grows.
 func FuzzRecvWindow(f *testing.F) {
 	f.Add([]byte{10, 20, 30, 200, 255})
 	f.Fuzz(func(t *testing.T, steps []byte) {
@@ -84,7 +84,11 @@ func FuzzRecvWindow(f *testing.F) {
 				unread -= int64(n)
 				w.release(n)
 			case 3:
-				w.extend(n * 10)
+				if b&1 != 0 {
+					w.widen(int64(n))
+					break
+				}
+				w.extend(n*10, w.size)
 				if w.avail < int64(n*10) {
 					t.Fatalf("after extend(%d) only %d may come", n*10, w.avail)
 				}

@@ -122,7 +122,9 @@ func (s *script) begin(role string, args scriptArgs) {
 	}
 	cfg := Config{
 		MaxStreams: uint32(args.number("max_streams")), StreamWindow: int32(args.number("stream_window")),
-		ConnWindow: int32(args.number("conn_window")), MaxHeaderList: uint32(args.number("max_header_list")),
+		ConnWindow:      int32(args.number("conn_window")),
+		MaxStreamWindow: int32(args.number("max_stream_window")), MaxConnWindow: int32(args.number("max_conn_window")),
+		MaxHeaderList: uint32(args.number("max_header_list")),
 		FirstStreamID: uint32(args.number("first_stream")),
 	}.withDefaults()
 	s.c = &conn{s: newSession(r, nil, cfg)}

@@ -1,6 +1,48 @@
 package http2
 
-import "github.com/strata-grpc/strata/layer1_transport/frame"
+import (
+	"fmt"
+
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/bdp"
+)
+
+// connFlow is the flow control of the connection. RFC 9113 §5.2.
+//
+// Credit goes back when bytes are read, but for the connection's window also
+// for bytes that nobody has read: one stream without a reader must not stop
+// the others. That ends where unread bytes and window together would pass
+// maxUnread.
+//
+// Invariant: held == max(0, unread-budget()), and
+// recv.avail + recv.owed + held == recv.size.
+type connFlow struct {
+	send   sendWindow
+	recv   recvWindow
+	unread int // bytes in the streams that nobody has read
+	held   int // of them, those without credit
+
+	stream int64         // the window that streams begin with
+	most   bdp.Windows   // what the windows may grow to
+	growth bdp.Estimator // when they do
+	acked  bool          // the peer has our first SETTINGS
+	probe  uint64        // the PING of growth
+}
+
+func newConnFlow(cfg *Config) connFlow {
+	first := bdp.Windows{Stream: int64(cfg.StreamWindow), Conn: int64(cfg.ConnWindow)}
+	most := bdp.Windows{Stream: int64(cfg.MaxStreamWindow), Conn: int64(cfg.MaxConnWindow)}
+	return connFlow{
+		send:   sendWindow{avail: frame.DefaultWindow},
+		recv:   newRecvWindow(first.Conn),
+		stream: first.Stream,
+		most:   most,
+		growth: bdp.New(first, most),
+	}
+}
+
+// budget is how many unread bytes get their credit back.
+func (f *connFlow) budget() int { return int(max(maxUnread, f.most.Conn) - f.recv.size) }
 
 // A sendWindow counts the DATA bytes that the peer still allows us to send.
 //
@@ -33,12 +75,13 @@ func (w *sendWindow) take(n int) { w.avail -= int64(n) }
 //
 // Invariant: avail >= 0 and avail + owed + unread == size, where unread is what
 // was received and not consumed. owed goes negative when a message longer than
-// the window was credited in advance.
+// the window was credited in advance. Of the connection's window, unread is
+// connFlow.held.
 type recvWindow struct {
 	size, avail, owed int64
 }
 
-func newRecvWindow(size int32) recvWindow { return recvWindow{size: int64(size), avail: int64(size)} }
+func newRecvWindow(size int64) recvWindow { return recvWindow{size: size, avail: size} }
 
 // take counts n received bytes, padding included. It reports false when the
 // peer sent more than it was allowed. RFC 9113 §6.9.1.
@@ -66,13 +109,59 @@ func (w *recvWindow) release(n int) uint32 {
 
 // extend allows the peer to send need bytes beyond what it has sent, for a
 // message longer than the window whose reader waits. It returns the increment
-// for a WINDOW_UPDATE, 0 if the window is wide enough.
-func (w *recvWindow) extend(need int) uint32 {
-	missing := min(int64(need), frame.MaxWindow) - w.avail
+// for a WINDOW_UPDATE, 0 if the window is wide enough. most is what size may
+// grow to: such growth comes on top and must stay legal. RFC 9113 §6.9.2.
+func (w *recvWindow) extend(need int, most int64) uint32 {
+	missing := min(int64(need), frame.MaxWindow-(most-w.size)) - w.avail
 	if missing <= 0 {
 		return 0
 	}
 	w.avail += missing
 	w.owed -= missing
 	return uint32(missing)
+}
+
+// widen makes the window n bytes larger.
+func (w *recvWindow) widen(n int64) {
+	w.size += n
+	w.avail += n
+}
+
+// probeWindows counts a DATA frame of n bytes for the growth of the windows,
+// and sends the PING that it takes. Before the peer has answered our SETTINGS
+// it is not asked anything else.
+func (s *session) probeWindows(n int) {
+	if s.flow.acked && s.flow.growth.Received(n, s.now) {
+		s.flow.probe = s.ping(nil)
+	}
+}
+
+// growWindows takes the answer to probeWindows. The windows of streams grow by
+// SETTINGS, at the peer when it applies them: on this side they do so now,
+// since one that is too wide for a moment forbids nothing. RFC 9113 §6.9.2
+// leaves the connection's window out, which grows by WINDOW_UPDATE.
+func (s *session) growWindows() {
+	f := &s.flow
+	if !f.growth.Answered(s.now) {
+		return
+	}
+	to := f.growth.Windows()
+	if delta := to.Stream - f.stream; delta > 0 {
+		f.stream = to.Stream
+		for _, st := range s.streams {
+			st.recv.window.widen(delta)
+		}
+		s.out.Append(func(b []byte) []byte {
+			start := len(b)
+			set := frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(to.Stream)}
+			b = frame.AppendSettings(b, set)
+			s.traceSent(b, start, fmt.Sprint(set))
+			return b
+		})
+	}
+	// Unread bytes keep their budget, which a wider window would take.
+	if delta := min(to.Conn-f.recv.size, int64(f.budget()-f.unread)); delta > 0 {
+		f.recv.widen(delta)
+		s.appendWindowUpdate(0, uint32(delta))
+	}
 }
