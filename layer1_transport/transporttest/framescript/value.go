@@ -143,7 +143,7 @@ func parseNumber(s string) (uint64, error) {
 			} else if bare, ok := strings.CutSuffix(factor, "MiB"); ok {
 				factor, unit = bare, 1<<20
 			}
-			n, err := strconv.ParseUint(factor, 0, 63)
+			n, err := strconv.ParseUint(factor, 0, 64)
 			if err != nil {
 				return 0, fmt.Errorf("%q is no number", clip(s))
 			}
