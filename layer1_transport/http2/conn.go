@@ -133,25 +133,31 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 }
 
 // readPreface reads what a client sends first and recognises other protocols
-// by it. RFC 9113 §3.4.
+// by it. What came along with it stays in the buffer: frames for readLoop, or
+// the rest of something else, which the kernel would answer with a reset if it
+// were left unread. RFC 9113 §3.4.
 func (c *conn) readPreface() error {
-	var b [len(frame.ClientPreface)]byte
-	for n := 0; n < len(b); {
-		k, err := c.nc.Read(b[n:])
-		n += k
-		if what := otherProtocol(b[:n]); what != "" {
-			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:n])
+	const preface = frame.ClientPreface
+	in := &c.in
+	for in.w < len(preface) {
+		n, err := in.from.Read(in.buf[in.w:])
+		in.w += n
+		b := in.buf[:min(in.w, len(preface))]
+		if what := otherProtocol(b); what != "" {
+			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b)
 		}
-		if string(b[:n]) != frame.ClientPreface[:n] {
-			return fmt.Errorf("the peer does not speak HTTP/2 (it sent %q)", b[:n])
+		if string(b) != preface[:len(b)] {
+			return fmt.Errorf("the peer does not speak HTTP/2 (it sent %q)", b)
 		}
-		if err != nil && n < len(b) {
-			if errors.Is(err, io.EOF) && n > 0 {
+		if err != nil && in.w < len(preface) {
+			if errors.Is(err, io.EOF) && in.w > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
 		}
 	}
+	in.r = len(preface)
+	in.ahead = in.w - in.r
 	return nil
 }
 

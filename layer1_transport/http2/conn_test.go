@@ -70,6 +70,35 @@ func TestOtherProtocols(t *testing.T) {
 	}
 }
 
+// A tap counts the bytes that are read from a connection.
+type tap struct {
+	net.Conn
+	read int
+}
+
+func (c *tap) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.read += n
+	return n, err
+}
+
+// TestWrongPrefaceIsReadWhole: bytes that are left unread when a socket is
+// closed reach the peer as a reset, which tells it less than the end does.
+func TestWrongPrefaceIsReadWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := memconn.Pipe()
+		sent, _ := io.WriteString(theirs, "SSH-2.0-OpenSSH_9.2\r\n"+strings.Repeat("x", 1000))
+		c := &tap{Conn: ours}
+		if _, err := http2.Accept(t.Context(), c, nil, http2.Config{}); err == nil {
+			t.Fatal("accepted")
+		}
+		if c.read != sent {
+			t.Errorf("%d bytes of %d were read", c.read, sent)
+		}
+		theirs.Close()
+	})
+}
+
 // TestHandshakeEndsWithContext: a peer that says nothing does not hang us.
 func TestHandshakeEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -194,6 +194,7 @@ type input struct {
 	from    io.Reader
 	buf     []byte
 	r, w    int
+	ahead   int  // bytes that came with the preface, not told of by read yet
 	first   bool // the first frame was seen
 	limited int  // the header block that a read limit is set for
 
@@ -205,6 +206,10 @@ func (in *input) read() (int, error) {
 	if in.r > 0 {
 		in.w = copy(in.buf, in.buf[in.r:in.w])
 		in.r = 0
+	}
+	if n := in.ahead; n > 0 {
+		in.ahead = 0
+		return n, nil
 	}
 	n, err := in.from.Read(in.buf[in.w:])
 	in.w += n
