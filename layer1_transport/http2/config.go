@@ -93,6 +93,11 @@ const (
 	// client may have open and not know of their end. RFC 9113 §5.1.
 	recentResets = defaultMaxStreams
 
+	// endedStreams is how many streams that the server has ended a client
+	// remembers: frames on one of those are the server's fault, while one that
+	// the client has cancelled may have frames on their way. RFC 9113 §5.1.
+	endedStreams = 64
+
 	// defaultFaultBurst is how many faults a peer may make at once, and
 	// faultRefill the seconds in which as many become good again: the default
 	// is 100 a second. A fault is a stream that we reset because the peer broke

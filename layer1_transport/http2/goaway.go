@@ -40,6 +40,8 @@ type connControl struct {
 	faults  budget.Bucket // what the peer may still do that costs us much
 	tooMany error         // why faults were too many; ends the connection
 	recent  []uint32      // on a server: streams that it has reset, see resetID
+
+	ended [endedStreams]uint32 // on a client: streams that the server has ended, see peerClosed
 }
 
 // An event is something to be told to whoever is outside of the session: the

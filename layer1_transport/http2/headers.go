@@ -100,7 +100,7 @@ func (s *session) onBlock(id uint32, block []byte, end, selfDependent bool) erro
 	if err := s.decode(block, headerblock.Trailers, &drop); err != nil && !streamOnly(err) {
 		return err
 	}
-	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
+	if s.isOver(id) {
 		return connError(frame.CodeStreamClosed, "HEADERS on the closed stream %d", id)
 	}
 	if s.role == server && !s.unseen(id) {
@@ -307,6 +307,7 @@ func (s *session) informational(st *stream, end bool) {
 // endRecv is the transition for the peer's END_STREAM. withBlock tells
 // trailers from a DATA frame.
 func (s *session) endRecv(st *stream, withBlock bool) {
+	s.peerClosed(st.id)
 	if s.role == client && !withBlock {
 		if st.state == stateOpen {
 			s.reset(st, frame.CodeNoError)

@@ -180,7 +180,11 @@ func (s *session) dataOnClosed(id uint32, st *stream) error {
 	if err := s.idleCheck(id, "DATA"); err != nil {
 		return err
 	}
-	if s.role == server && !s.recentlyReset(id) && !s.unseen(id) {
+	switch {
+	case !s.isOver(id):
+	case s.role == client:
+		return connError(frame.CodeStreamClosed, "DATA on the closed stream %d", id)
+	default:
 		s.breachID(id, frame.CodeStreamClosed)
 	}
 	return nil

@@ -313,6 +313,24 @@ func (s *session) recentlyReset(id uint32) bool {
 	return s.control.recent != nil && s.control.recent[id/2%recentResets] == id
 }
 
+// isOver reports whether a frame on a stream that is not in the map any more
+// breaks a rule. RFC 9113 §5.1. A server takes it so unless it may have been on
+// its way. A client may have cancelled more calls than anybody remembers, so it
+// is only sure of streams that the server has ended.
+func (s *session) isOver(id uint32) bool {
+	if s.role == client {
+		return s.control.ended[id/2%endedStreams] == id
+	}
+	return !s.recentlyReset(id) && !s.unseen(id)
+}
+
+// peerClosed notes that the server has ended a stream.
+func (s *session) peerClosed(id uint32) {
+	if s.role == client {
+		s.control.ended[id/2%endedStreams] = id
+	}
+}
+
 // fail ends the stream on this side with err; nothing more is sent. The
 // operations that wait fail with it, and later ones too.
 func (s *session) fail(st *stream, err error) {
@@ -391,6 +409,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	e := s.newError(status.FromHTTP2(f.Code), "stream reset by the peer with "+f.Code.String())
 	e.Progress, e.HTTP2, e.HasHTTP2 = progress, f.Code, true
 	st.peerEnded = true
+	s.peerClosed(st.id)
 	s.fail(st, e)
 	return nil
 }

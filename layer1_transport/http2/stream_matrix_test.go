@@ -605,13 +605,13 @@ var clientMatrix = []matrixRow{
 		never: "send headers, send message, half-close",
 		setup: "a start\na close\nrecv HEADERS stream=1 END_STREAM :status=200 grpc-status=0",
 		cells: `
-			HEADERS: closed
-			Trailers-Only: closed
-			trailers: closed
-			1xx: closed
-			malformed HEADERS: closed
-			DATA: closed
-			DATA END_STREAM: closed
+			HEADERS: connection STREAM_CLOSED
+			Trailers-Only: connection STREAM_CLOSED
+			trailers: connection STREAM_CLOSED
+			1xx: connection STREAM_CLOSED
+			malformed HEADERS: connection STREAM_CLOSED
+			DATA: connection STREAM_CLOSED
+			DATA END_STREAM: connection STREAM_CLOSED
 			WINDOW_UPDATE: closed
 			WINDOW_UPDATE of 0: closed, RST_STREAM PROTOCOL_ERROR
 			WINDOW_UPDATE to overflow: closed
@@ -630,13 +630,13 @@ var clientMatrix = []matrixRow{
 		never: "send headers",
 		setup: "a start\nrecv HEADERS stream=1 END_STREAM :status=200 grpc-status=0",
 		cells: `
-			HEADERS: closed
-			Trailers-Only: closed
-			trailers: closed
-			1xx: closed
-			malformed HEADERS: closed
-			DATA: closed
-			DATA END_STREAM: closed
+			HEADERS: connection STREAM_CLOSED
+			Trailers-Only: connection STREAM_CLOSED
+			trailers: connection STREAM_CLOSED
+			1xx: connection STREAM_CLOSED
+			malformed HEADERS: connection STREAM_CLOSED
+			DATA: connection STREAM_CLOSED
+			DATA END_STREAM: connection STREAM_CLOSED
 			WINDOW_UPDATE: closed
 			WINDOW_UPDATE of 0: closed, RST_STREAM PROTOCOL_ERROR
 			WINDOW_UPDATE to overflow: closed
@@ -684,13 +684,13 @@ var clientMatrix = []matrixRow{
 		never: "send headers",
 		setup: "a start\nrecv RST_STREAM stream=1 code=8",
 		cells: `
-			HEADERS: closed
-			Trailers-Only: closed
-			trailers: closed
-			1xx: closed
-			malformed HEADERS: closed
-			DATA: closed
-			DATA END_STREAM: closed
+			HEADERS: connection STREAM_CLOSED
+			Trailers-Only: connection STREAM_CLOSED
+			trailers: connection STREAM_CLOSED
+			1xx: connection STREAM_CLOSED
+			malformed HEADERS: connection STREAM_CLOSED
+			DATA: connection STREAM_CLOSED
+			DATA END_STREAM: connection STREAM_CLOSED
 			WINDOW_UPDATE: closed
 			WINDOW_UPDATE of 0: closed, RST_STREAM PROTOCOL_ERROR
 			WINDOW_UPDATE to overflow: closed
