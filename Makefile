@@ -22,13 +22,13 @@ WASM      := js/wasm
 in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
-.PHONY: all help walk test fuzz fuzz-short test-full check fmt vet lint layers bars \
+.PHONY: all help walk test fuzz fuzz-short test-full h2spec h2specd check fmt vet lint layers bars \
 	checkapi api generate checkgenerate bench release clean
 
 all: check test ## check and test: what a change must pass
 
 help: ## print this list
-	@awk -F ':[^#]*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 walk: ## one traced unary call over loopback TCP, printed layer by layer
 	@cd walkthroughs && $(GO) run ./unary
@@ -48,6 +48,13 @@ fuzz: $(BIN)/testsum ## each fuzz target for FUZZTIME (5m)
 test-full: FUZZTIME = 1m
 test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m
 	@$(BIN)/testsum -full -timeout=30m -fuzztime=$(FUZZTIME)
+
+# Both are part of make test. Here H2SPECFLAGS=-v shows what a case expected.
+h2spec: $(BIN)/h2spec ## the 146 cases of h2spec: the server's transport, plain and TLS
+	@cd tests && $(GO) run ./h2spec server -tool=$(CURDIR)/$(BIN)/h2spec $(H2SPECFLAGS)
+
+h2specd: $(BIN)/h2specd ## the 57 cases of h2specd: the client
+	@cd tests && $(GO) run ./h2spec client -tool=$(CURDIR)/$(BIN)/h2specd $(H2SPECFLAGS)
 
 ifneq ($(wildcard tests/bench/.),)
 bench: ## benchmarks side by side with other implementations, with ratios
@@ -133,6 +140,10 @@ $(BIN)/testsum: $(wildcard tools/testsum/*.go tools/testsum/go.mod)
 
 $(BIN)/bars: $(wildcard tools/bars/*.go tools/bars/go.mod)
 	@cd tools/bars && $(GO) build -o ../../$@ .
+
+$(BIN)/h2spec $(BIN)/h2specd: tools/h2spec/go.mod
+	@echo "building $(@F)"
+	@cd tools/h2spec && $(GO) build -o ../../$@ github.com/summerwind/h2spec/cmd/$(@F)
 
 $(BIN)/staticcheck: tools/staticcheck/go.mod
 	@echo "building staticcheck"
