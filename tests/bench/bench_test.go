@@ -25,12 +25,16 @@ func TestMain(m *testing.M) {
 // TestCompare makes one very short round of everything and looks at the
 // figures that do not depend on the machine's mood.
 func TestCompare(t *testing.T) {
-	cfg := config{rounds: 1, duration: 30 * time.Millisecond, warmup: 20 * time.Millisecond, mixed: true}
+	identity, err := newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := config{identity: identity, quick: true, rounds: 1, duration: 30 * time.Millisecond, warmup: 20 * time.Millisecond, mixed: true}
 	r, err := compare(context.Background(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := len(scenarios()) * len(pairings(true)); len(r.Rows) != want {
+	if want := len(scenarios("")) * len(pairings(true)); len(r.Rows) != want {
 		t.Fatalf("there are %d rows, want %d", len(r.Rows), want)
 	}
 	for _, x := range r.Rows {
@@ -157,6 +161,33 @@ PASS
 		if got, ok := parseBenchmark([]byte(out), tc.name); got != tc.want || ok != tc.ok {
 			t.Errorf("parseBenchmark(%s) = %+v, %v, want %+v, %v", tc.name, got, ok, tc.want, tc.ok)
 		}
+	}
+}
+
+// TestMeasureMemory: every row has figures for both, and what is held is more
+// than what a connection or stream is known to need.
+func TestMeasureMemory(t *testing.T) {
+	identity, err := newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := measureMemory(context.Background(), config{identity: identity, quick: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 * len(hoards(true)); len(rows) != want {
+		t.Fatalf("there are %d rows, want %d", len(rows), want)
+	}
+	for i, r := range rows {
+		if r.Heap < 500 || r.Ratio <= 0 || i%2 == 0 && r.Ratio != 1 {
+			t.Errorf("%+v does not fit", r)
+		}
+	}
+	r := report{Memory: rows}
+	var table bytes.Buffer
+	r.printMemory(&table)
+	if got := strings.Count(table.String(), "idle"); got != 6 {
+		t.Errorf("the table has %d rows of idle things, want 6:\n%s", got, &table)
 	}
 }
 

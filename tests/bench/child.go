@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"time"
 )
 
@@ -15,36 +19,42 @@ import (
 // below, so that a leak slows a run down before it hurts the machine.
 const memoryLimit = 512 << 20
 
-// limitVariable is the environment variable with a child's time limit.
-const limitVariable = "STRATA_BENCH_LIMIT"
+// The environment variables with a child's time limit, and with the identity of
+// servers.
+const (
+	limitVariable    = "STRATA_BENCH_LIMIT"
+	identityVariable = "STRATA_BENCH_IDENTITY"
+)
 
 // The commands that a parent gives, one JSON object a line.
 const (
-	opAddr  = "addr"  // server: where it listens
-	opUsage = "usage" // server: what it has used up
-	opOpen  = "open"  // client: connect and start workers
-	opDrive = "drive" // client: make calls for a while
-	opClose = "close" // client: end what open began
+	opAddr   = "addr"   // server: where it listens
+	opUsage  = "usage"  // server: what it has used up
+	opMemory = "memory" // server: what it holds
+	opOpen   = "open"   // client: connect and start workers
+	opDrive  = "drive"  // client: make calls for a while
+	opClose  = "close"  // client: end what open began
 )
 
 // A command is one line from the parent.
 type command struct {
-	Op          string
-	Addr        string        `json:",omitempty"`
-	Kind        string        `json:",omitempty"`
-	Concurrency int           `json:",omitempty"`
-	Duration    time.Duration `json:",omitempty"`
+	Op   string
+	Addr string `json:",omitempty"`
+	scenario
+	Duration time.Duration `json:",omitempty"`
 }
 
 // A reply is one line to the parent.
 type reply struct {
 	Err     string `json:",omitempty"`
 	Addr    string `json:",omitempty"`
+	TLSAddr string `json:",omitempty"`
 	Calls   int64
 	Elapsed time.Duration
 	P50     time.Duration
 	P99     time.Duration
 	Usage   usage
+	Memory  memory
 }
 
 // runChild is a child process: it answers commands until its input ends.
@@ -63,24 +73,59 @@ func runChild(_ context.Context, cfg config) error {
 	if err != nil {
 		return err
 	}
-	switch cfg.role {
-	case "server":
-		addr, stop, err := impl.serve()
+	conf, err := tlsConfig(os.Getenv(identityVariable))
+	if err != nil {
+		return fmt.Errorf("%s: %w", identityVariable, err)
+	}
+	if cfg.profile != "" {
+		stop, err := profile(filepath.Join(cfg.profile, cfg.impl+"-"+cfg.role+".pprof"))
 		if err != nil {
 			return err
 		}
 		defer stop()
-		return answer(os.Stdin, os.Stdout, func(c command) (reply, error) { return serverCommand(c, addr) })
+	}
+	switch cfg.role {
+	case "server":
+		var addrs reply
+		for _, l := range []struct {
+			addr *string
+			conf *tls.Config
+		}{{&addrs.Addr, nil}, {&addrs.TLSAddr, conf}} {
+			lis, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return err
+			}
+			*l.addr = lis.Addr().String()
+			defer impl.serve(lis, l.conf)()
+		}
+		return answer(os.Stdin, os.Stdout, func(c command) (reply, error) { return serverCommand(c, addrs) })
 	case "client":
 		var s *session
 		defer func() { s.close() }()
 		return answer(os.Stdin, os.Stdout, func(c command) (r reply, err error) {
-			s, r, err = clientCommand(s, impl, c)
+			s, r, err = clientCommand(s, impl, c, conf)
 			return r, err
 		})
 	default:
 		return fmt.Errorf("-role %q is neither client nor server", cfg.role)
 	}
+}
+
+// profile writes a CPU profile until stop is called.
+func profile(file string) (stop func(), err error) {
+	f, err := os.Create(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		if err := f.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}, nil
 }
 
 // answer reads commands and writes what do returns, until the input ends.
@@ -104,12 +149,14 @@ func answer(in io.Reader, out io.Writer, do func(command) (reply, error)) error 
 }
 
 // serverCommand carries out a command to a server.
-func serverCommand(c command, addr string) (reply, error) {
+func serverCommand(c command, addrs reply) (reply, error) {
 	switch c.Op {
 	case opAddr:
-		return reply{Addr: addr}, nil
+		return addrs, nil
 	case opUsage:
 		return reply{Usage: currentUsage()}, nil
+	case opMemory:
+		return reply{Memory: currentMemory()}, nil
 	default:
 		return reply{}, fmt.Errorf("a server has no command %q", c.Op)
 	}
@@ -117,10 +164,10 @@ func serverCommand(c command, addr string) (reply, error) {
 
 // clientCommand carries out a command to a client. It returns the session that
 // is open afterwards.
-func clientCommand(s *session, impl implementation, c command) (*session, reply, error) {
+func clientCommand(s *session, impl implementation, c command, conf *tls.Config) (*session, reply, error) {
 	switch {
 	case c.Op == opOpen && s == nil:
-		s, err := openSession(impl, c.Addr, c.Kind, c.Concurrency)
+		s, err := openSession(impl, c, conf)
 		return s, reply{}, err
 	case c.Op == opDrive && s != nil:
 		r, err := s.drive(c.Duration)

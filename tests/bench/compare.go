@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,18 +15,44 @@ const (
 	grpcGoName = "grpc-go"
 )
 
-// payloadSize is the size of requests' and responses' payloads.
-const payloadSize = 100
+// smallPayload is the usual size of requests' and responses' payloads,
+// maxPayload the largest.
+const (
+	smallPayload = 100
+	maxPayload   = 1 << 20
+)
 
 // A scenario is what is measured, whoever does it.
 type scenario struct {
 	Kind        string `json:"kind"` // unary or bidi
 	Concurrency int    `json:"concurrency"`
+	Size        int    `json:"payload_bytes"` // each way
+	TLS         bool   `json:"tls,omitempty"`
 }
 
-// scenarios are the rows of the table.
-func scenarios() []scenario {
-	return []scenario{{kindUnary, 1}, {kindUnary, 64}, {kindBidi, 1}, {kindBidi, 64}}
+// String is what -only looks at: "unary TLS c=64 100 B".
+func (s scenario) String() string {
+	return fmt.Sprintf("%s c=%d %d B", s.name(), s.Concurrency, s.Size)
+}
+
+func (s scenario) name() string {
+	if s.TLS {
+		return s.Kind + " TLS"
+	}
+	return s.Kind
+}
+
+// scenarios are the rows of the table whose names contain only.
+func scenarios(only string) []scenario {
+	return slices.DeleteFunc([]scenario{
+		{kindUnary, 1, smallPayload, false},
+		{kindUnary, 64, smallPayload, false},
+		{kindUnary, 64, smallPayload, true},
+		{kindUnary, 4, maxPayload, false},
+		{kindBidi, 1, smallPayload, false},
+		{kindBidi, 64, smallPayload, false},
+		{kindBidi, 1, maxPayload, false},
+	}, func(s scenario) bool { return !strings.Contains(s.String(), only) })
 }
 
 // A pairing says which implementation is on which side.
@@ -57,6 +84,7 @@ type row struct {
 	scenario
 	pairing
 	QPS        float64 `json:"qps"`
+	MBps       float64 `json:"mb_per_second"` // of payload, each way
 	P50        float64 `json:"p50_us"`
 	P99        float64 `json:"p99_us"`
 	ClientSide side    `json:"client_side"`
@@ -68,14 +96,14 @@ type row struct {
 type fleet struct {
 	clients map[string]*process
 	servers map[string]*process
-	addrs   map[string]string
+	addrs   map[string]reply
 }
 
 // startFleet starts the processes. close must be called even after an error.
-func startFleet(ctx context.Context, limit time.Duration) (*fleet, error) {
-	f := &fleet{clients: map[string]*process{}, servers: map[string]*process{}, addrs: map[string]string{}}
+func startFleet(ctx context.Context, cfg config, limit time.Duration) (*fleet, error) {
+	f := &fleet{clients: map[string]*process{}, servers: map[string]*process{}, addrs: map[string]reply{}}
 	for _, impl := range []string{grpcGoName, strataName} {
-		server, err := startProcess(ctx, "server", impl, limit)
+		server, err := startProcess(ctx, cfg, "server", impl, limit)
 		if err != nil {
 			return f, err
 		}
@@ -84,8 +112,8 @@ func startFleet(ctx context.Context, limit time.Duration) (*fleet, error) {
 		if err != nil {
 			return f, err
 		}
-		f.addrs[impl] = reply.Addr
-		if f.clients[impl], err = startProcess(ctx, "client", impl, limit); err != nil {
+		f.addrs[impl] = reply
+		if f.clients[impl], err = startProcess(ctx, cfg, "client", impl, limit); err != nil {
 			return f, err
 		}
 	}
@@ -108,12 +136,12 @@ func (f *fleet) close() error {
 
 // compare runs all scenarios with all pairings, interleaved.
 func compare(ctx context.Context, cfg config) (r *report, err error) {
-	all, pairs := scenarios(), pairings(cfg.mixed)
+	all, pairs := scenarios(cfg.only), pairings(cfg.mixed)
 	// Generous: a run takes little more than its two intervals.
 	limit := time.Duration(cfg.rounds*len(all)*len(pairs))*(2*(cfg.duration+cfg.warmup)+time.Second) + 10*time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	f, err := startFleet(ctx, limit)
+	f, err := startFleet(ctx, cfg, limit)
 	defer func() { err = errors.Join(err, f.close()) }()
 	if err != nil {
 		return nil, err
@@ -130,7 +158,7 @@ func compare(ctx context.Context, cfg config) (r *report, err error) {
 				p := pairs[(i+round)%len(pairs)]
 				one, err := f.run(sc, p, cfg)
 				if err != nil {
-					return nil, fmt.Errorf("%s, %d at a time, client %s, server %s: %w", sc.Kind, sc.Concurrency, p.Client, p.Server, err)
+					return nil, fmt.Errorf("%v, client %s, server %s: %w", sc, p.Client, p.Server, err)
 				}
 				runs[sc][p] = append(runs[sc][p], one)
 			}
@@ -148,7 +176,11 @@ func compare(ctx context.Context, cfg config) (r *report, err error) {
 // run makes one measurement.
 func (f *fleet) run(sc scenario, p pairing, cfg config) (row, error) {
 	client, server := f.clients[p.Client], f.servers[p.Server]
-	if _, err := client.ask(command{Op: opOpen, Addr: f.addrs[p.Server], Kind: sc.Kind, Concurrency: sc.Concurrency}); err != nil {
+	open := command{Op: opOpen, Addr: f.addrs[p.Server].Addr, scenario: sc}
+	if sc.TLS {
+		open.Addr = f.addrs[p.Server].TLSAddr
+	}
+	if _, err := client.ask(open); err != nil {
 		return row{}, err
 	}
 	if _, err := client.ask(command{Op: opDrive, Duration: cfg.warmup}); err != nil {
@@ -176,6 +208,7 @@ func (f *fleet) run(sc scenario, p pairing, cfg config) (row, error) {
 		scenario:   sc,
 		pairing:    p,
 		QPS:        float64(load.Calls) / load.Elapsed.Seconds(),
+		MBps:       float64(load.Calls) * float64(sc.Size) / 1e6 / load.Elapsed.Seconds(),
 		P50:        micros(load.P50),
 		P99:        micros(load.P99),
 		ClientSide: load.Usage.perCall(load.Calls),
@@ -208,6 +241,7 @@ func summarise(runs, base []row) row {
 		scenario:   runs[0].scenario,
 		pairing:    runs[0].pairing,
 		QPS:        of(func(r row) float64 { return r.QPS }),
+		MBps:       of(func(r row) float64 { return r.MBps }),
 		P50:        of(func(r row) float64 { return r.P50 }),
 		P99:        of(func(r row) float64 { return r.P99 }),
 		ClientSide: sideOf(func(r row) side { return r.ClientSide }),

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testpb "google.golang.org/grpc/interop/grpc_testing"
 )
@@ -22,61 +24,73 @@ type grpcGoService struct {
 }
 
 // UnaryCall answers with a payload.
-func (s *grpcGoService) UnaryCall(context.Context, *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
-	return &testpb.SimpleResponse{Payload: &testpb.Payload{Body: s.body}}, nil
+func (s *grpcGoService) UnaryCall(_ context.Context, in *testpb.SimpleRequest) (*testpb.SimpleResponse, error) {
+	return &testpb.SimpleResponse{Payload: &testpb.Payload{Body: s.body[:len(in.GetPayload().GetBody())]}}, nil
 }
 
 // FullDuplexCall answers each message with a payload.
 func (s *grpcGoService) FullDuplexCall(stream testpb.TestService_FullDuplexCallServer) error {
 	for {
-		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+		in, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		out := &testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: s.body}}
+		out := &testpb.StreamingOutputCallResponse{Payload: &testpb.Payload{Body: s.body[:len(in.GetPayload().GetBody())]}}
 		if err := stream.Send(out); err != nil {
 			return err
 		}
 	}
 }
 
-func (grpcGoImpl) serve() (addr string, stop func(), err error) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	s := grpc.NewServer()
-	testpb.RegisterTestServiceServer(s, &grpcGoService{body: make([]byte, payloadSize)})
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(lis) }()
-	return lis.Addr().String(), func() { s.Stop(); <-ended }, nil
+// StreamingInputCall reads nothing.
+func (s *grpcGoService) StreamingInputCall(stream testpb.TestService_StreamingInputCallServer) error {
+	<-stream.Context().Done()
+	return stream.Context().Err()
 }
 
-func (grpcGoImpl) dial(addr string) (client, error) {
-	cc, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+func (grpcGoImpl) serve(lis net.Listener, conf *tls.Config) (stop func()) {
+	s := grpc.NewServer(grpc.Creds(grpcGoCredentials(conf)))
+	testpb.RegisterTestServiceServer(s, &grpcGoService{body: make([]byte, maxPayload)})
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(lis) }()
+	return func() { s.Stop(); <-ended }
+}
+
+func (grpcGoImpl) dial(addr string, conf *tls.Config, size int) (client, error) {
+	cc, err := grpc.NewClient(addr, grpc.WithTransportCredentials(grpcGoCredentials(conf)))
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &grpcGoClient{cc: cc, stub: testpb.NewTestServiceClient(cc), ctx: ctx, cancel: cancel}, nil
+	return &grpcGoClient{cc: cc, stub: testpb.NewTestServiceClient(cc), size: size, ctx: ctx, cancel: cancel}, nil
+}
+
+// grpcGoCredentials are those of conf, nil for plain text.
+func grpcGoCredentials(conf *tls.Config) credentials.TransportCredentials {
+	if conf == nil {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(conf)
 }
 
 type grpcGoClient struct {
 	cc     *grpc.ClientConn
 	stub   testpb.TestServiceClient
+	size   int             // of the payloads
 	ctx    context.Context // of the streams
 	cancel context.CancelFunc
 }
 
 func (c *grpcGoClient) unary() func() error {
-	req := &testpb.SimpleRequest{ResponseSize: payloadSize, Payload: &testpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &testpb.SimpleRequest{Payload: &testpb.Payload{Body: make([]byte, c.size)}}
 	return func() error {
 		out, err := c.stub.UnaryCall(context.Background(), req)
 		if err != nil {
 			return err
 		}
-		return checkSize(len(out.GetPayload().GetBody()))
+		return checkSize(len(out.GetPayload().GetBody()), c.size)
 	}
 }
 
@@ -85,7 +99,7 @@ func (c *grpcGoClient) bidi() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &testpb.StreamingOutputCallRequest{Payload: &testpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &testpb.StreamingOutputCallRequest{Payload: &testpb.Payload{Body: make([]byte, c.size)}}
 	return func() error {
 		if err := stream.Send(req); err != nil {
 			return err
@@ -94,7 +108,7 @@ func (c *grpcGoClient) bidi() (func() error, error) {
 		if err != nil {
 			return err
 		}
-		return checkSize(len(out.GetPayload().GetBody()))
+		return checkSize(len(out.GetPayload().GetBody()), c.size)
 	}, nil
 }
 
@@ -104,9 +118,9 @@ func (c *grpcGoClient) close() {
 }
 
 // checkSize makes sure that what is measured is what was meant.
-func checkSize(n int) error {
-	if n != payloadSize {
-		return fmt.Errorf("the answer has %d bytes, want %d", n, payloadSize)
+func checkSize(n, want int) error {
+	if n != want {
+		return fmt.Errorf("the answer has %d bytes, want %d", n, want)
 	}
 	return nil
 }

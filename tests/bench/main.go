@@ -1,6 +1,6 @@
 // Command bench measures Strata beside grpc-go, and what each layer costs.
 //
-//	go run ./bench [-quick] [-mixed] [-rounds N] [-duration D] [-json FILE]
+//	go run ./bench [-quick] [-mixed] [-only S] [-rounds N] [-duration D] [-json FILE]
 //
 //	parent ──stdin/stdout, JSON──▶ server of Strata   ◀──loopback TCP──┐
 //	       ──────────────────────▶ server of grpc-go  ◀────────────┐   │
@@ -10,6 +10,9 @@
 // Figures of different minutes cannot be compared on a shared machine, so the
 // implementations take turns within each round, and the ratio is the median of
 // the rounds' ratios. The absolute figures are medians of the rounds.
+//
+// Memory is measured in new servers, of which each holds one kind of thing;
+// a client without a library makes them hold it.
 //
 // Both sides count: CPU time is the process's user and system time, and
 // allocations are those of the whole process, from the beginning to the end
@@ -36,8 +39,8 @@
 //
 // # Reading order
 //
-// main.go, compare.go, child.go, session.go, strata.go, grpcgo.go, usage.go,
-// histogram.go, process.go, layers.go, report.go.
+// main.go, compare.go, child.go, session.go, strata.go, grpcgo.go, identity.go, usage.go,
+// histogram.go, process.go, memory.go, rawclient.go, layers.go, report.go.
 package main
 
 import (
@@ -54,10 +57,14 @@ type config struct {
 	quick    bool
 	mixed    bool
 	layers   bool
+	memory   bool
+	only     string
+	profile  string // folder
 	rounds   int
 	duration time.Duration
 	warmup   time.Duration
 	jsonFile string
+	identity string // of the servers with TLS
 
 	// Child processes only.
 	role string
@@ -85,6 +92,9 @@ func parseFlags(args []string) config {
 	flags.BoolVar(&cfg.quick, "quick", false, "one short round: shows that it works, not how fast")
 	flags.BoolVar(&cfg.mixed, "mixed", false, "also Strata's client with grpc-go's server, and the reverse")
 	flags.BoolVar(&cfg.layers, "layers", true, "also each layer's own cost, from the benchmarks of its packages")
+	flags.BoolVar(&cfg.memory, "memory", true, "also what a server holds for idle connections and streams")
+	flags.StringVar(&cfg.only, "only", "", `only the calls whose description contains this, such as "unary TLS" or "c=64 100 B"`)
+	flags.StringVar(&cfg.profile, "profile", "", "also write CPU profiles of the processes to this folder")
 	flags.IntVar(&cfg.rounds, "rounds", 5, "rounds of interleaved runs")
 	flags.DurationVar(&cfg.duration, "duration", 700*time.Millisecond, "the measured interval of a run")
 	flags.DurationVar(&cfg.warmup, "warmup", 250*time.Millisecond, "what precedes it")
@@ -112,12 +122,22 @@ func runParent(ctx context.Context, cfg config) error {
 			return err
 		}
 	}
+	var err error
+	if cfg.identity, err = newIdentity(); err != nil {
+		return err
+	}
 	report, err := compare(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	report.Layers = layers
 	report.printCalls(os.Stdout)
+	if cfg.memory {
+		if report.Memory, err = measureMemory(ctx, cfg); err != nil {
+			return err
+		}
+		report.printMemory(os.Stdout)
+	}
 	if cfg.layers {
 		report.printLayers(os.Stdout)
 	}

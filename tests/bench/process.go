@@ -23,13 +23,13 @@ type process struct {
 
 // startProcess runs this program again in another role. The process is killed
 // when ctx ends, and ends itself after limit.
-func startProcess(ctx context.Context, role, impl string, limit time.Duration) (*process, error) {
+func startProcess(ctx context.Context, cfg config, role, impl string, limit time.Duration) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, "-role="+role, "-impl="+impl)
-	cmd.Env = append(os.Environ(), limitVariable+"="+limit.String())
+	cmd := exec.CommandContext(ctx, self, "-role="+role, "-impl="+impl, "-profile="+cfg.profile)
+	cmd.Env = append(os.Environ(), limitVariable+"="+limit.String(), identityVariable+"="+cfg.identity)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

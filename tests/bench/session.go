@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 )
@@ -14,10 +16,11 @@ const (
 
 // An implementation is a gRPC library in both roles.
 type implementation interface {
-	// serve starts a server on a loopback port. stop ends it.
-	serve() (addr string, stop func(), err error)
-	// dial returns a client with one connection.
-	dial(addr string) (client, error)
+	// serve starts a server on lis, in plain text if conf is nil. stop ends it.
+	serve(lis net.Listener, conf *tls.Config) (stop func())
+	// dial returns a client with one connection, whose requests have payloads
+	// of size bytes. The answers have the same.
+	dial(addr string, conf *tls.Config, size int) (client, error)
 }
 
 // A client makes calls over one connection.
@@ -58,21 +61,24 @@ type session struct {
 }
 
 // openSession connects and prepares workers.
-func openSession(impl implementation, addr, kind string, concurrency int) (*session, error) {
-	c, err := impl.dial(addr)
+func openSession(impl implementation, o command, conf *tls.Config) (*session, error) {
+	if !o.TLS {
+		conf = nil
+	}
+	c, err := impl.dial(o.Addr, conf, o.Size)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{client: c}
-	for range concurrency {
+	for range o.Concurrency {
 		w := &worker{}
-		switch kind {
+		switch o.Kind {
 		case kindUnary:
 			w.call = c.unary()
 		case kindBidi:
 			w.call, err = c.bidi()
 		default:
-			err = fmt.Errorf("there are no %q calls", kind)
+			err = fmt.Errorf("there are no %q calls", o.Kind)
 		}
 		if err != nil {
 			c.close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -21,61 +22,73 @@ type strataService struct {
 }
 
 // UnaryCall answers with a payload.
-func (s *strataService) UnaryCall(context.Context, *grpctestingpb.SimpleRequest) (*grpctestingpb.SimpleResponse, error) {
-	return &grpctestingpb.SimpleResponse{Payload: &grpctestingpb.Payload{Body: s.body}}, nil
+func (s *strataService) UnaryCall(_ context.Context, in *grpctestingpb.SimpleRequest) (*grpctestingpb.SimpleResponse, error) {
+	return &grpctestingpb.SimpleResponse{Payload: &grpctestingpb.Payload{Body: s.body[:len(in.GetPayload().GetBody())]}}, nil
 }
 
 // FullDuplexCall answers each message with a payload.
 func (s *strataService) FullDuplexCall(stream grpctestingpb.TestService_FullDuplexCallServer) error {
 	for {
-		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
+		in, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		out := &grpctestingpb.StreamingOutputCallResponse{Payload: &grpctestingpb.Payload{Body: s.body}}
+		out := &grpctestingpb.StreamingOutputCallResponse{Payload: &grpctestingpb.Payload{Body: s.body[:len(in.GetPayload().GetBody())]}}
 		if err := stream.Send(out); err != nil {
 			return err
 		}
 	}
 }
 
-func (strataImpl) serve() (addr string, stop func(), err error) {
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", nil, err
-	}
-	s := stubs.NewServer()
-	grpctestingpb.RegisterTestServiceServer(s, &strataService{body: make([]byte, payloadSize)})
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(lis) }()
-	return lis.Addr().String(), func() { s.Stop(); <-ended }, nil
+// StreamingInputCall reads nothing.
+func (s *strataService) StreamingInputCall(stream grpctestingpb.TestService_StreamingInputCallServer) error {
+	<-stream.Context().Done()
+	return stream.Context().Err()
 }
 
-func (strataImpl) dial(addr string) (client, error) {
-	cc, err := stubs.NewClient(addr, stubs.WithTransportCredentials(credentials.NewInsecure()))
+func (strataImpl) serve(lis net.Listener, conf *tls.Config) (stop func()) {
+	s := stubs.NewServer(stubs.Creds(strataCredentials(conf)))
+	grpctestingpb.RegisterTestServiceServer(s, &strataService{body: make([]byte, maxPayload)})
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(lis) }()
+	return func() { s.Stop(); <-ended }
+}
+
+func (strataImpl) dial(addr string, conf *tls.Config, size int) (client, error) {
+	cc, err := stubs.NewClient(addr, stubs.WithTransportCredentials(strataCredentials(conf)))
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &strataClient{cc: cc, stub: grpctestingpb.NewTestServiceClient(cc), ctx: ctx, cancel: cancel}, nil
+	return &strataClient{cc: cc, stub: grpctestingpb.NewTestServiceClient(cc), size: size, ctx: ctx, cancel: cancel}, nil
+}
+
+// strataCredentials are those of conf, nil for plain text.
+func strataCredentials(conf *tls.Config) credentials.TransportCredentials {
+	if conf == nil {
+		return credentials.NewInsecure()
+	}
+	return credentials.NewTLS(conf)
 }
 
 type strataClient struct {
 	cc     *stubs.ClientConn
 	stub   grpctestingpb.TestServiceClient
+	size   int             // of the payloads
 	ctx    context.Context // of the streams
 	cancel context.CancelFunc
 }
 
 func (c *strataClient) unary() func() error {
-	req := &grpctestingpb.SimpleRequest{ResponseSize: payloadSize, Payload: &grpctestingpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &grpctestingpb.SimpleRequest{Payload: &grpctestingpb.Payload{Body: make([]byte, c.size)}}
 	return func() error {
 		out, err := c.stub.UnaryCall(context.Background(), req)
 		if err != nil {
 			return err
 		}
-		return checkSize(len(out.GetPayload().GetBody()))
+		return checkSize(len(out.GetPayload().GetBody()), c.size)
 	}
 }
 
@@ -84,7 +97,7 @@ func (c *strataClient) bidi() (func() error, error) {
 	if err != nil {
 		return nil, err
 	}
-	req := &grpctestingpb.StreamingOutputCallRequest{Payload: &grpctestingpb.Payload{Body: make([]byte, payloadSize)}}
+	req := &grpctestingpb.StreamingOutputCallRequest{Payload: &grpctestingpb.Payload{Body: make([]byte, c.size)}}
 	return func() error {
 		if err := stream.Send(req); err != nil {
 			return err
@@ -93,7 +106,7 @@ func (c *strataClient) bidi() (func() error, error) {
 		if err != nil {
 			return err
 		}
-		return checkSize(len(out.GetPayload().GetBody()))
+		return checkSize(len(out.GetPayload().GetBody()), c.size)
 	}, nil
 }
 
