@@ -34,4 +34,6 @@
 // # Reading order
 //
 // kit.go, order_cases.go, call.go, batch.go, owner.go; then the other cases.
+// Connections to run a transport over are in memconn, and with faults in
+// faultconn.
 package transporttest

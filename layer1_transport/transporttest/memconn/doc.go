@@ -13,8 +13,9 @@
 //     on connections. A connection is used in the bubble it was made in.
 //   - All methods may be called at once from any number of goroutines. A
 //     Write is never mixed with another.
-//   - Not here: latency, loss, reset of unread data, addresses that say more
-//     than which end it is, syscall.Conn.
+//   - Not here: latency and faults, which package faultconn adds to any
+//     connection; reset of unread data, addresses that say more than which end
+//     it is, syscall.Conn.
 //
 // # Goroutines
 //
