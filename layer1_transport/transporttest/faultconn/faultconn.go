@@ -48,8 +48,8 @@ func (c *Conn) Passed() (read, written int64) {
 	return read, written
 }
 
-// Struck returns the faults that have happened so far. A stall has happened
-// when it is over.
+// Struck returns the faults that have struck so far, a stall that goes on
+// included.
 func (c *Conn) Struck() (read, write []Fault) {
 	_, read = c.read.state()
 	_, write = c.write.state()

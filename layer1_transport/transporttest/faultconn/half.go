@@ -92,10 +92,11 @@ func (h *half) admit(n int) (room int, last *Fault, err error) {
 			h.plan.strike(f)
 			return 0, &f.Fault, nil
 		}
+		h.plan.strike(f)
 		if err := h.waitLocked(f.For, f.For <= 0, true); err != nil {
 			return 0, nil, err
 		}
-		h.plan.strike(f)
+		h.plan.over()
 	}
 }
 

@@ -22,7 +22,7 @@ type schedule struct {
 	struck []Fault
 }
 
-// A scheduled fault lasts once it has struck, except for a stall.
+// A scheduled fault lasts once it has struck; a stall until it is over.
 type scheduled struct {
 	Fault
 	struck bool
@@ -52,13 +52,17 @@ func (s *schedule) due() *scheduled {
 	return nil
 }
 
-// strike notes that f, which due returned, has happened.
+// strike notes that f, which due returned, happens.
 func (s *schedule) strike(f *scheduled) {
 	if !f.struck {
 		f.struck = true
 		s.struck = append(s.struck, f.Fault)
 	}
-	s.faults = slices.DeleteFunc(s.faults, func(g scheduled) bool { return g.struck && g.Kind == Stall })
+}
+
+// over takes stalls out that have ended, which is those that have struck.
+func (s *schedule) over() {
+	s.faults = slices.DeleteFunc(s.faults, func(f scheduled) bool { return f.struck && f.Kind == Stall })
 }
 
 // draw begins the next piece if the last is over, and returns the time to wait
