@@ -51,5 +51,5 @@
 //
 // # Reading order
 //
-// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, listener.go, serverfilter.go, match.go.
+// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, listener.go, internal/handshakes, serverfilter.go, match.go.
 package surface

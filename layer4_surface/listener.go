@@ -38,6 +38,8 @@ type listener struct {
 	// Guarded by mu.
 	handshaking map[net.Conn]struct{}
 	closed      bool
+	lastWarn    time.Time // of a refusal
+	unwarned    int       // refusals since
 }
 
 // Serve accepts connections from lis and serves them until the server shuts
@@ -154,21 +156,59 @@ func (l *listener) handshake(nc net.Conn) {
 	}
 	nc.Close()
 	s.jobs.Done()
-	switch {
-	case l.ctx.Err() != nil:
-	case errors.Is(err, io.EOF): // a probe that only connects is no news
-		s.cfg.logger.Debug("surface: a connection ended before its preface", "peer", nc.RemoteAddr(), "error", err)
-	default:
-		s.cfg.logger.Warn("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err)
+	if l.ctx.Err() == nil {
+		l.refused(nc, err)
 	}
 }
 
-// accept carries out the handshakes of the credentials and of HTTP/2.
+// warnInterval spaces the warnings about refused connections: whoever opens
+// thousands must not fill the log as well.
+const warnInterval = 10 * time.Second
+
+// refused logs why a connection was refused. A warning in ten seconds says how
+// many others there were; those are for debugging, as are probes that only
+// connect.
+func (l *listener) refused(nc net.Conn, err error) {
+	logger := l.server.cfg.logger
+	if errors.Is(err, io.EOF) {
+		logger.Debug("surface: a connection ended before its preface", "peer", nc.RemoteAddr(), "error", err)
+		return
+	}
+	now := time.Now()
+	l.mu.Lock()
+	warn, others := l.lastWarn.IsZero() || now.Sub(l.lastWarn) >= warnInterval, l.unwarned
+	if warn {
+		l.lastWarn, l.unwarned = now, 0
+	} else {
+		l.unwarned++
+	}
+	l.mu.Unlock()
+	if warn {
+		logger.Warn("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err, "others", others)
+	} else {
+		logger.Debug("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err)
+	}
+}
+
+// accept makes a transport of nc, unless too many connections are being set up
+// and this one takes the longest.
 func (l *listener) accept(nc net.Conn) (transport.Transport, error) {
 	if !l.begin(nc) {
 		return nil, ErrServerClosed
 	}
 	defer l.end(nc)
+	limit := &l.server.handshakes
+	h := limit.Begin(nc)
+	defer limit.End(h)
+	t, err := l.shakeHands(nc)
+	if err != nil && h.GivenUp() {
+		err = fmt.Errorf("more than %d connections were being set up, of which this was the oldest: %w", limit.Max, err)
+	}
+	return t, err
+}
+
+// shakeHands carries out the handshakes of the credentials and of HTTP/2.
+func (l *listener) shakeHands(nc net.Conn) (transport.Transport, error) {
 	s := l.server
 	ctx, cancel := context.WithTimeout(l.ctx, s.cfg.handshake)
 	defer cancel()

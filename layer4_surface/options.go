@@ -64,8 +64,9 @@ type channelConfig struct {
 type serverConfig struct {
 	endConfig
 
-	pending   PendingLimits
-	handshake time.Duration
+	pending       PendingLimits
+	handshake     time.Duration
+	maxHandshakes int
 }
 
 type endOption func(*endConfig)
@@ -159,8 +160,14 @@ func WithPendingLimits(l PendingLimits) ServerOption {
 	return serverOption(func(c *serverConfig) { c.pending = l })
 }
 
-// WithHandshakeTimeout bounds the time from accepting a connection to the end
-// of its HTTP/2 preface. The default, 0, is [DefaultHandshakeTimeout].
+// WithHandshakeTimeout bounds the time from accepting a connection to the first
+// SETTINGS of its client. The default, 0, is [DefaultHandshakeTimeout].
 func WithHandshakeTimeout(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.handshake = d })
+}
+
+// WithMaxHandshakes bounds the connections that have not sent their HTTP/2
+// preface yet. The default, 0, is [DefaultMaxHandshakes].
+func WithMaxHandshakes(n int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.maxHandshakes = n })
 }

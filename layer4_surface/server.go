@@ -11,6 +11,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/handshakes"
 )
 
 // A Server receives calls. Its life is: make it, register queues and methods,
@@ -36,6 +37,8 @@ type Server struct {
 	// gone. It grows under mu and only before stopped.
 	jobs sync.WaitGroup
 
+	handshakes handshakes.Limit
+
 	mu sync.Mutex // a leaf
 	// Guarded by mu.
 	listeners map[*listener]struct{}
@@ -50,10 +53,16 @@ type methodKey struct{ host, path string }
 // shuttingDown is the message of calls that a draining server refuses.
 const shuttingDown = "the server is shutting down"
 
-// DefaultHandshakeTimeout bounds what a client may take from connecting to the
-// end of its HTTP/2 preface: a connection costs memory and a goroutine before
-// anything is known of it.
-const DefaultHandshakeTimeout = 10 * time.Second
+// What a client may do before anything is known of it is bounded, since a
+// connection costs memory and a goroutine.
+const (
+	// DefaultHandshakeTimeout is how long it may take from connecting to its
+	// first SETTINGS.
+	DefaultHandshakeTimeout = 10 * time.Second
+	// DefaultMaxHandshakes is how many connections of a server may be on the
+	// way to their HTTP/2 preface at once. For one more, the oldest is closed.
+	DefaultMaxHandshakes = 1000
+)
 
 // NewServer returns a server without listeners, queues and methods.
 func NewServer(opts ...ServerOption) *Server {
@@ -71,6 +80,9 @@ func NewServer(opts ...ServerOption) *Server {
 	s.cfg.pending = s.cfg.pending.withDefaults()
 	if s.cfg.handshake <= 0 {
 		s.cfg.handshake = DefaultHandshakeTimeout
+	}
+	if s.handshakes.Max = s.cfg.maxHandshakes; s.handshakes.Max <= 0 {
+		s.handshakes.Max = DefaultMaxHandshakes
 	}
 	s.trace = newTracer(s.cfg.trace)
 	s.unregistered = &matcher{server: s}

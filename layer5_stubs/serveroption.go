@@ -51,10 +51,16 @@ func MaxConcurrentStreams(n uint32) ServerOption {
 	return serverOption(func(c *serverConfig) { c.http2.MaxStreams = n })
 }
 
-// ConnectionTimeout bounds the time from accepting a connection to the end of
-// its HTTP/2 preface. The default is 10 s.
+// ConnectionTimeout bounds the time from accepting a connection to the first
+// SETTINGS of its client. The default is 10 s.
 func ConnectionTimeout(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithHandshakeTimeout(d)) })
+}
+
+// MaxHandshakes bounds the connections that have not sent their HTTP/2 preface
+// yet; for one more, the oldest of them is closed. The default is 1000.
+func MaxHandshakes(n int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxHandshakes(n)) })
 }
 
 // UnaryInterceptor puts one interceptor around all those of

@@ -64,7 +64,7 @@ type connConfig struct {
 var connNumbers atomic.Uint64
 
 // settingsTime bounds the wait for the first SETTINGS of a client whose
-// preface is here.
+// preface is here, where the context of Accept has no deadline to go on with.
 const settingsTime = 10 * time.Second
 
 func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
@@ -109,7 +109,7 @@ func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Co
 
 // Accept begins HTTP/2 as the server of nc, which it owns from then on also
 // when it fails. It returns when the client's preface is here, or when ctx
-// ends. Frames are read once an Op with Accept was performed.
+// ends; the deadline of ctx holds for the client's SETTINGS too. Frames are read once an Op with Accept was performed.
 func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
 	c := newConn(server, nc, auth, cfg)
 	stop := context.AfterFunc(ctx, func() { c.setReadLimit(time.Unix(1, 0)) })
@@ -121,7 +121,11 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 		_ = nc.Close() // the first error is the one that matters
 		return nil, c.s.wrapError(status.Unavailable, "waiting for the client's preface", err)
 	}
-	c.cfg.handshakeDeadline = time.Now().Add(settingsTime)
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(settingsTime)
+	}
+	c.cfg.handshakeDeadline = deadline
 	if c.s.trace.On() {
 		c.s.trace.Skip(len(frame.ClientPreface))
 		c.s.trace.Connection("preface", trace.DirRecv, 0, "the connection preface of RFC 9113 §3.4")
