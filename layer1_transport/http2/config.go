@@ -74,6 +74,19 @@ const (
 	// it took a part starts anew.
 	writeStall = 10 * time.Second
 
+	// defaultSendStall is how long a message may wait for the peer's windows.
+	// A peer that grants none holds the memory of its calls at no cost
+	// (CVE-2016-1546, CVE-2019-9511, -9517, CVE-2026-49975).
+	defaultSendStall = 5 * time.Minute
+
+	// stallProgress is how much of a message the peer must take in that time:
+	// 14 bytes a second are more than drops, and less than any link carries.
+	stallProgress = 4 << 10
+
+	// stallGrace is how much longer a message may wait where only the window
+	// of the connection is closed: streams that hold it may have ended.
+	stallGrace = 10 * time.Second
+
 	// headerBlockTime is how long a header block may take to arrive.
 	headerBlockTime = 10 * time.Second
 
@@ -150,6 +163,12 @@ type Config struct {
 	// drop so many more calls.
 	FaultBurst int
 
+	// SendStall is how long a message may wait for the peer's flow-control
+	// windows: if the peer takes less than 4 KiB of it meanwhile, its call ends
+	// with UNAVAILABLE. Zero means 5 minutes, less never: then only the call's
+	// deadline, if it has one, ends the wait for a peer that reads nothing.
+	SendStall time.Duration
+
 	// Logger gets a warning when a connection is lost. Nil logs nothing.
 	Logger *slog.Logger
 
@@ -170,6 +189,9 @@ func (c Config) withDefaults() Config {
 	c.MaxHeaderList = min(c.MaxHeaderList, 1<<30)
 	if c.FirstStreamID%2 == 0 || c.FirstStreamID > frame.MaxStreamID {
 		c.FirstStreamID = 1
+	}
+	if c.SendStall == 0 {
+		c.SendStall = defaultSendStall
 	}
 	if c.FaultBurst <= 0 {
 		c.FaultBurst = defaultFaultBurst

@@ -26,9 +26,8 @@
 //   - Down: any reliable, ordered net.Conn. One with a file descriptor is
 //     written without blocking, every other by the flushing goroutine.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing. Keepalive and its enforcement, and a limit for
-//     streams that stall on flow control come with the complete transport.
-//     Server push and priorities: gRPC has no use for them.
+//     ages, load balancing. Keepalive and its enforcement come with the
+//     complete transport. Server push and priorities: gRPC has no use for them.
 //
 // # Goroutines
 //

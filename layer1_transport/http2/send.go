@@ -166,6 +166,9 @@ func (s *session) sendData(st *stream) bool {
 		if m.window.room() > 0 {
 			s.wait(st)
 		}
+		if n == 0 {
+			s.stalled(st)
+		}
 		if s.trace.On() {
 			m.blocked = s.trace.Blocked(st.cause, st.id, left, m.window.avail, s.flow.send.avail, s.out.Len())
 		}
@@ -196,6 +199,12 @@ func (s *session) sendData(st *stream) bool {
 		m.message.Release()
 		m.message = nil
 		s.sent(st, &st.ops.sm, nil)
+	}
+	if !m.stall.since.IsZero() {
+		m.unstall()
+	}
+	if s.flow.send.room() == 0 {
+		s.connStalled()
 	}
 	if end {
 		s.sent(st, &st.ops.stm, nil)

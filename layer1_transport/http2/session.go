@@ -96,6 +96,7 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 // What a session waits for with time. The file in brackets has the rule.
 const (
 	alarmDrainPing alarm.Kind = iota // the answer to the PING of a graceful end (goaway.go)
+	alarmSendStall                   // the peer's windows (window.go)
 )
 
 // onAlarms does what is due. conn calls it when the time has come that
@@ -109,6 +110,8 @@ func (s *session) onAlarms(now time.Time) error {
 		switch kind {
 		case alarmDrainPing:
 			s.finalGoAway()
+		case alarmSendStall:
+			s.endStalled(now)
 		}
 	}
 }

@@ -129,6 +129,7 @@ type sending struct {
 	offset   int  // bytes of prefix and message that were sent
 	headers  bool // initial metadata was sent
 	finished bool // END_STREAM was sent
+	stall    stall
 
 	blocked trace.EventID // with a trace: what told that the message waits
 }

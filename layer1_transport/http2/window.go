@@ -2,9 +2,11 @@ package http2
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/bdp"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
 // connFlow is the flow control of the connection. RFC 9113 §5.2.
@@ -17,10 +19,11 @@ import (
 // Invariant: held == max(0, unread-budget()), and
 // recv.avail + recv.owed + held == recv.size.
 type connFlow struct {
-	send   sendWindow
-	recv   recvWindow
-	unread int // bytes in the streams that nobody has read
-	held   int // of them, those without credit
+	send    sendWindow
+	emptied time.Time // when send was last used up while streams waited
+	recv    recvWindow
+	unread  int // bytes in the streams that nobody has read
+	held    int // of them, those without credit
 
 	stream int64         // the window that streams begin with
 	most   bdp.Windows   // what the windows may grow to
@@ -164,4 +167,100 @@ func (s *session) growWindows() {
 		f.recv.widen(delta)
 		s.appendWindowUpdate(0, uint32(delta))
 	}
+}
+
+// A stall is a message that waits for windows of the peer.
+type stall struct {
+	since time.Time // zero while it is not known to wait
+	from  int       // the offset that it had then
+}
+
+// stalled notes that the stream waits for the peer. The time is asked for only
+// here and in connStalled: when there is nothing else to do.
+func (s *session) stalled(st *stream) {
+	if st.send.stall.since.IsZero() {
+		now := time.Now()
+		st.send.stall = stall{now, st.send.offset}
+		s.armSendStall(now)
+	}
+}
+
+// connStalled notes that the window of the connection is used up, for the
+// streams that had to wait for their turn just then.
+func (s *session) connStalled() {
+	if s.queues.data.head != nil {
+		s.flow.emptied = time.Now()
+		s.armSendStall(s.flow.emptied)
+	}
+}
+
+// armSendStall arms the alarm for what began to wait at now. If it is armed,
+// it is due before that, and looks at all streams then.
+func (s *session) armSendStall(now time.Time) {
+	if s.cfg.SendStall > 0 && !s.control.alarms.Armed(alarmSendStall) {
+		s.control.alarms.Arm(alarmSendStall, now.Add(s.cfg.SendStall))
+	}
+}
+
+// unstall ends the wait of a stream that has sent enough. Little does not count:
+// a peer that grants a byte now and then holds the message as well as one that
+// grants nothing.
+func (m *sending) unstall() {
+	if m.offset-m.stall.from >= stallProgress || m.message == nil {
+		m.stall = stall{}
+	}
+}
+
+// endStalled ends the streams that have waited too long, and finds out when to
+// look again.
+func (s *session) endStalled(now time.Time) {
+	var next time.Time
+	for _, id := range s.openStreams() {
+		st := s.streams[id]
+		if st == nil || st.send.message == nil || !st.send.headers {
+			continue
+		}
+		due := s.stallDue(st)
+		switch {
+		case due.IsZero():
+		case !due.After(now):
+			s.endStall(st)
+		case next.IsZero() || due.Before(next):
+			next = due
+		}
+	}
+	if !next.IsZero() {
+		s.control.alarms.Arm(alarmSendStall, next)
+	}
+}
+
+// stallDue returns when the wait of a stream is over, zero if it does not wait
+// for the peer. One that waits only for the connection has more time, since the
+// end of streams that hold the connection may be what it waits for.
+func (s *session) stallDue(st *stream) time.Time {
+	m := &st.send
+	own := m.window.room() == 0
+	if !own && s.flow.send.room() > 0 {
+		m.stall = stall{} // for the socket, which has a limit of its own
+		return time.Time{}
+	}
+	if m.stall.since.IsZero() {
+		m.stall = stall{s.flow.emptied, m.offset} // it waited for its turn, see connStalled
+	}
+	due := m.stall.since.Add(s.cfg.SendStall)
+	if !own {
+		due = due.Add(stallGrace)
+	}
+	return due
+}
+
+// endStall ends a stream whose peer takes no more. The code is UNAVAILABLE: the
+// peer does not do its part at present, and another may. RESOURCE_EXHAUSTED
+// would say that the call asked for too much.
+func (s *session) endStall(st *stream) {
+	m := &st.send
+	s.reset(st, frame.CodeCancel) // REFUSED_STREAM would call it unseen
+	s.fail(st, s.newError(status.Unavailable, fmt.Sprintf(
+		"the peer took less than %d bytes of a message in %v: %d bytes wait (window of the stream %d, of the connection %d)",
+		stallProgress, s.cfg.SendStall, prefixLen+m.message.Len()-m.offset, m.window.avail, s.flow.send.avail)))
 }
