@@ -60,10 +60,14 @@ const (
 	// maxPendingControl is the number of waiting bytes beyond which the reader
 	// stops until the peer has taken what it was sent: answers to PING,
 	// SETTINGS and bad streams must not pile up (CVE-2019-9512, -9514, -9515).
-	maxPendingControl = 256 << 10
+	// Twice as much waits where a write is under way, and memory for it grows
+	// in steps: 256 KiB in all. What a client's own calls send is not counted:
+	// else two peers that both stop would wait for each other.
+	maxPendingControl = 64 << 10
 
 	// highWater is the number of waiting bytes beyond which streams keep their
-	// messages, so that a slow socket does not fill memory.
+	// messages, and a client begins no calls, so that a slow socket does not
+	// fill memory.
 	highWater = 256 << 10
 
 	// maxSendFrame is the longest DATA frame that is sent: a long one keeps
@@ -71,7 +75,8 @@ const (
 	maxSendFrame = 16 << 10
 
 	// writeStall is how long the peer may take nothing at all; a write of which
-	// it took a part starts anew.
+	// it took a part starts anew. The end comes up to a quarter later, and on a
+	// connection that is not of package net up to twice as late.
 	writeStall = 10 * time.Second
 
 	// defaultSendStall is how long a message may wait for the peer's windows.

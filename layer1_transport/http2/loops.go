@@ -67,7 +67,8 @@ func (c *conn) readFrames() error {
 	}
 }
 
-// applyAll applies the complete frames in the buffer.
+// applyAll applies the complete frames in the buffer. Where a few bytes ask for
+// many it does not go on before the peer has taken the answers.
 func (c *conn) applyAll() error {
 	for {
 		h, payload, err := c.in.next()
@@ -78,13 +79,21 @@ func (c *conn) applyAll() error {
 		if err = c.s.control.closed; err == nil {
 			err = c.s.step(h, payload)
 		}
-		waiting := c.s.in.waiting
+		waiting, full := c.s.in.waiting, c.s.out.Answers() > maxPendingControl
 		c.mu.Unlock()
 		if err != nil {
 			return err
 		}
 		if waiting {
 			c.acceptWaiting()
+		}
+		if full {
+			if err := c.afterRead(); err != nil {
+				return err
+			}
+			c.mu.Lock()
+			c.w.held = true
+			c.mu.Unlock()
 		}
 	}
 }

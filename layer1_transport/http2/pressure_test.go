@@ -1,10 +1,14 @@
 package http2_test
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
@@ -95,4 +99,39 @@ func bothSend(t *testing.T, c, s net.Conn, streams int) {
 	for _, call := range calls {
 		call.Release()
 	}
+}
+
+// TestCancelStormOverASlowSocket: calls that end well and calls that are
+// cancelled at once go over a socket that holds little, both ways; nobody waits
+// for the other so long that time passes.
+func TestCancelStormOverASlowSocket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := memconn.PipeSize(512)
+		client, server := connected(t, c, s, options)
+		server.PerformOp(&transport.Op{Accept: &echo{idle: make(chan *benchCall, 1024)}})
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for i := range 300 {
+					call := transporttest.NewClientCall(t, client)
+					b := call.Batch().SendHeaders(transporttest.RequestHeaders()).SendMessage(make([]byte, 100)).
+						HalfClose().RecvHeaders().RecvMessage(0).RecvTrailers().Start()
+					if i%2 == 0 {
+						call.Batch().Cancel(context.Canceled).Start()
+					}
+					if _, err := b.WaitTrailers(); err != nil && i%2 == 1 {
+						t.Errorf("a call that nobody cancelled: %v", err)
+					}
+					call.Release()
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took != 0 {
+			t.Errorf("something waited for %v", took)
+		}
+		client.Close()
+		server.Close()
+	})
 }

@@ -45,7 +45,7 @@ func (s *session) performSend(st *stream, b *transport.StreamOpBatch) {
 	}
 }
 
-// begin opens a client's stream, or queues it while the peer allows no more.
+// begin opens a client's stream, or queues it while there may be no more.
 // RFC 9113 §5.1.2.
 func (s *session) begin(st *stream) {
 	s.unqueue(st)
@@ -54,7 +54,7 @@ func (s *session) begin(st *stream) {
 		s.fail(st, s.notSent("connection closed", s.control.closed))
 	case s.control.draining:
 		s.fail(st, s.notSent("connection is draining", s.control.cause))
-	case uint64(len(s.streams)) >= uint64(s.peer.maxStreams):
+	case s.queues.opening.head != nil || !s.mayOpen():
 		s.queues.opening.push(st, queueOpening)
 	default:
 		s.open(st)
@@ -79,10 +79,16 @@ func (s *session) open(st *stream) {
 	}
 }
 
+// mayOpen reports whether the peer allows another stream, and the socket: who
+// opens and cancels calls while nothing can be written would fill memory.
+func (s *session) mayOpen() bool {
+	return uint64(len(s.streams)) < uint64(s.peer.maxStreams) && s.out.Len() < highWater
+}
+
 // openWaiting opens streams that waited for their turn.
 func (s *session) openWaiting() {
-	for s.queues.opening.head != nil && uint64(len(s.streams)) < uint64(s.peer.maxStreams) && !s.control.draining && s.control.closed == nil {
-		s.begin(s.queues.opening.pop())
+	for s.queues.opening.head != nil && s.mayOpen() && !s.control.draining && s.control.closed == nil {
+		s.open(s.queues.opening.pop())
 	}
 }
 
@@ -238,6 +244,7 @@ func (s *session) sendEnd(st *stream) {
 			}
 			return dst
 		})
+		s.out.Bulk(frame.HeaderLen)
 		s.sent(st, &st.ops.stm, nil)
 		s.endSend(st)
 		return

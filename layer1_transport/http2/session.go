@@ -69,7 +69,7 @@ type streamIDs struct {
 // streamQueues are lists of streams, linked through the streams themselves.
 type streamQueues struct {
 	idle                 queue // clients: operations wait for headers
-	opening              queue // clients: waiting for MAX_CONCURRENT_STREAMS
+	opening              queue // clients: waiting for MAX_CONCURRENT_STREAMS or the socket
 	data                 queue // waiting for the connection's window or the socket
 	dirtyHead, dirtyTail *stream
 }

@@ -267,7 +267,11 @@ func (s *session) tellCancelled(st *stream, err error) {
 	st.aborted = true
 	code := status.CodeOf(err)
 	if s.role == client || st.send.message != nil || !st.state.maySend() {
+		before := s.out.Len()
 		s.reset(st, status.ToHTTP2(code))
+		if s.role == client {
+			s.out.Bulk(s.out.Len() - before) // the application's own pace
+		}
 		return
 	}
 	var trailers metadata.List

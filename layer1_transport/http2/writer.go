@@ -137,6 +137,7 @@ func (c *conn) wrote(n int, err error) {
 		c.s.out.Discard()
 		c.setReadLimit(time.Now().Add(lingerTime))
 	} else {
+		c.s.openWaiting()
 		c.s.pumpWaiting()
 	}
 	c.written.Broadcast()

@@ -81,15 +81,29 @@ func (s *Socket) tryFD(fd uintptr) bool {
 }
 
 // Write writes b without its first skip bytes, and waits for the peer to take
-// them. Each further stall of the length of timeout is an error.
+// them. That it takes nothing for timeout is an error.
+//
+// A write tells how much was taken, not when. On package net's connections it
+// is cut off each quarter of timeout, so that the error comes in the quarter
+// after it is due. TLS does not survive a write that was cut off: there the
+// error comes when a chunk takes as long as timeout.
 func (s *Socket) Write(b *Batch, skip int, timeout time.Duration) error {
 	iov := b.Buffers(skip)
-	for len(iov) > 0 {
-		if err := s.nc.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+	most := 1 // writes in a row of which nothing is taken
+	if s.vectors {
+		most = 4
+	}
+	for idle := 0; len(iov) > 0; {
+		if err := s.nc.SetWriteDeadline(time.Now().Add(timeout / time.Duration(most))); err != nil {
 			return err
 		}
 		n, err := s.writeSome(&iov)
-		if err != nil && (n == 0 || !isTimeout(err)) {
+		if n > 0 {
+			idle = 0
+		} else {
+			idle++
+		}
+		if err != nil && (idle == most || !isTimeout(err)) {
 			return err
 		}
 	}

@@ -1,0 +1,209 @@
+package http2
+
+import (
+	"io"
+	"net"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+)
+
+// refuseAll accepts no call.
+type refuseAll struct{}
+
+func (refuseAll) AcceptStream(transport.Transport, transport.Accepted) {}
+
+// accepted returns a server for the frames in first, and the client's end.
+func accepted(t *testing.T, size int, acceptor transport.Acceptor, cfg Config) (*conn, net.Conn) {
+	t.Helper()
+	ours, theirs := memconn.PipeSize(size)
+	go io.WriteString(theirs, frame.ClientPreface)
+	tr, err := Accept(t.Context(), ours, nil, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.PerformOp(&transport.Op{Accept: acceptor})
+	return tr.(*conn), theirs
+}
+
+// heap returns the bytes of live memory.
+func heap() int {
+	runtime.GC()
+	runtime.GC() // what is in a sync.Pool goes with the second
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// TestFloodsThatAreNotRead: attacks A2, A4, A5 and A6. A peer that asks for
+// answers and reads none is not read any more, its answers cost at most 256
+// KiB, and when it has taken nothing for ten seconds the connection ends.
+func TestFloodsThatAreNotRead(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		frames func(b []byte, id uint32) []byte
+	}{
+		{"A2 HEADERS and RST_STREAM", func(b []byte, id uint32) []byte { return append(b, openAndReset(id)...) }},
+		{"A4 PING", func(b []byte, _ uint32) []byte { return frame.AppendPing(b, false, [8]byte{}) }},
+		{"A5 HEADERS that are malformed", func(b []byte, id uint32) []byte { return fields(b, id, 0, "connection", "x") }},
+		{"A6 SETTINGS", func(b []byte, _ uint32) []byte { return frame.AppendSettings(b) }},
+		{"HEADERS that are too long", func(b []byte, id uint32) []byte {
+			return append(b, addIndexed(fields(nil, id, 0, ":method", "POST"), 130, 0x90)...)
+		}},
+		{"HEADERS that gRPC finds fault with", func(b []byte, id uint32) []byte {
+			return fields(b, id, 0, ":method", "POST", ":scheme", "http", ":path", "/a/b", "x-bin", "!")
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, theirs := accepted(t, 4096, refuseAll{}, Config{FaultBurst: 1 << 30})
+				defer theirs.Close()
+				flood := frame.AppendSettings(nil)
+				id := uint32(1)
+				for range 40000 {
+					flood = tc.frames(flood, id)
+					id += 2
+				}
+				before := heap()
+				wrote := make(chan error, 1)
+				go func() {
+					_, err := theirs.Write(flood)
+					wrote <- err
+				}()
+				// Enough for a first batch that is written, one that is being
+				// written, and a third that collects.
+				if _, err := io.CopyN(io.Discard, theirs, maxPendingControl+4096); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				start := time.Now()
+				if answers := c.s.out.Answers(); answers > maxPendingControl+1<<10 {
+					t.Errorf("%d bytes of answers wait, want few more than %d", answers, maxPendingControl)
+				}
+				if grown := heap() - before; !raceDetector && grown > 256<<10 {
+					t.Errorf("%d KiB of memory for a peer that reads nothing, want at most 256", grown>>10)
+				}
+				<-c.done
+				// The write of which a part was taken, one more, and what the
+				// peer has sent before it noticed.
+				if took := time.Since(start); took > 2*writeStall+lingerTime {
+					t.Errorf("the connection ended after %v", took)
+				}
+				c.Close()
+				<-wrote
+				runtime.KeepAlive(flood)
+			})
+		})
+	}
+}
+
+// pinged counts the answers to pings that an application asked for.
+type pinged struct{ answered, failed atomic.Int32 }
+
+func (p *pinged) Run(err error) {
+	if err == nil {
+		p.answered.Add(1)
+	} else {
+		p.failed.Add(1)
+	}
+}
+
+// TestTwoThatStopReading: two endpoints that each ask for more answers than the
+// other keeps both stop reading, and neither writes on. That ends, like every
+// write that stalls.
+func TestTwoThatStopReading(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := memconn.PipeSize(512)
+		connected := make(chan transport.Transport, 1)
+		go func() {
+			tr, err := Connect(t.Context(), ours, nil, Config{})
+			if err != nil {
+				t.Error(err)
+			}
+			connected <- tr
+		}()
+		server, err := Accept(t.Context(), theirs, nil, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.PerformOp(&transport.Op{Accept: refuseAll{}})
+		client := <-connected
+		synctest.Wait()
+		const pings = 3 * maxPendingControl / 17
+		var p pinged
+		start := time.Now()
+		for _, tr := range []transport.Transport{client, server} {
+			c := tr.(*conn)
+			c.mu.Lock()
+			for range pings { // all at once, so that none is answered meanwhile
+				c.s.ping(&p)
+			}
+			c.release(writeNow)
+		}
+		<-client.(*conn).done
+		<-server.(*conn).done
+		if took := time.Since(start); took > 2*writeStall+lingerTime {
+			t.Errorf("it took %v to notice", took)
+		}
+		client.Close()
+		server.Close()
+		if n := p.answered.Load() + p.failed.Load(); n != 2*pings || p.failed.Load() == 0 {
+			t.Errorf("of %d pings %d were answered and %d failed", 2*pings, p.answered.Load(), p.failed.Load())
+		}
+	})
+}
+
+// TestClientThatCancelsReadsOn: what a client's own calls send does not stop
+// its reading, and memory does not grow with calls that are cancelled before
+// they are written.
+func TestClientThatCancelsReadsOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := memconn.PipeSize(512)
+		greeting := frame.AppendSettings(nil)
+		go theirs.Write(greeting)
+		go io.CopyN(io.Discard, theirs, 100) // the client's, and no more
+		tr, err := Connect(t.Context(), ours, nil, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := tr.(*conn)
+		a := &attacker{}
+		before := heap()
+		for range 50000 {
+			h := &attacked{a: a, st: c.NewStream().(*stream)}
+			h.refs = 1
+			h.st.Init(h, nil)
+			h.st.PerformBatch(sendHeaders(h))
+			h.st.PerformBatch(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errClosed})
+			h.Unref()
+		}
+		synctest.Wait()
+		c.mu.Lock()
+		waiting, answers := c.s.out.Len(), c.s.out.Answers()
+		c.mu.Unlock()
+		if waiting > highWater+1<<10 || answers > 100 {
+			t.Errorf("%d bytes wait, %d of them answers", waiting, answers)
+		}
+		if grown := heap() - before; !raceDetector && grown > 4*highWater {
+			t.Errorf("the heap grew by %d KiB", grown>>10)
+		}
+		// The client reads on.
+		var p pinged
+		tr.PerformOp(&transport.Op{Ping: &transport.Ping{OnAck: &p}})
+		if _, err := theirs.Write(frame.AppendPing(nil, true, [8]byte{7: 1})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if p.answered.Load() != 1 {
+			t.Error("the client has not read an answer")
+		}
+		theirs.Close()
+		tr.Close()
+	})
+}
