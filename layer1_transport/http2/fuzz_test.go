@@ -10,9 +10,10 @@ import (
 )
 
 // FuzzServerWire feeds a server whatever a client may send, and lets a handler
-// read, answer and give up in between. FuzzClientWire does so for a client.
-// Nothing may panic, windows stay legal, what is buffered stays within the
-// windows, and in the end nothing refers to a stream any more.
+// read, answer and give up in between, and time pass. FuzzClientWire does so
+// for a client. Nothing may panic, windows stay legal, what is buffered stays
+// within the windows, what is sent is what a strict peer would take, and in the
+// end every operation has ended once and nothing refers to a stream any more.
 func FuzzServerWire(f *testing.F) { fuzzWire(f, server) }
 
 // FuzzClientWire is FuzzServerWire in the other role.
@@ -30,6 +31,12 @@ func fuzzWire(f *testing.F, r role) {
 	f.Add(join(settings, response, data, trailers), []byte{0, 4, 5})
 	f.Add(join(settings, frame.AppendGoAway(nil, 1, 0, "x"), frame.AppendRSTStream(nil, 1, 8)), []byte{6})
 	f.Add(join(settings, frame.AppendWindowUpdate(nil, 1, 1<<30), frame.AppendPing(nil, false, [8]byte{})), []byte{7, 0})
+	f.Add(join(settings, request, frame.AppendGoAway(nil, 0, 0, "x"), trailers, data), []byte{12, 4, 5})
+	// Messages longer than the window of the connection, then of the stream.
+	wide := frame.AppendSettings(nil, frame.Setting{ID: frame.SettingInitialWindowSize, Val: 1 << 20})
+	credit := join(frame.AppendWindowUpdate(nil, 0, 1<<20), settings, frame.AppendWindowUpdate(nil, 1, 7))
+	f.Add(join(wide, request, credit), []byte{0, 0xfc, 0, 0xfb, 0xfc})
+	f.Add(join(wide, response, credit), []byte{0xfc, 0xfb, 0, 0xfc, 0xfb})
 	f.Fuzz(func(t *testing.T, wire, acts []byte) {
 		w := newWireFuzz(t, r)
 		for len(wire) >= frame.HeaderLen && !w.ended {
@@ -43,6 +50,9 @@ func fuzzWire(f *testing.F, r role) {
 			if len(acts) > 0 {
 				w.act(acts[0])
 				acts = acts[1:]
+			}
+			if !w.full {
+				w.write()
 			}
 			w.check()
 		}
@@ -63,12 +73,15 @@ type wireFuzz struct {
 	s     *session
 	c     *conn
 	calls []*fuzzCall
+	peer  *wirePeer
+	full  bool // the socket takes nothing, so that bytes pile up
 	ended bool
 }
 
 func newWireFuzz(t *testing.T, r role) *wireFuzz {
 	w := &wireFuzz{t: t, c: &conn{s: newSession(r, nil, Config{StreamWindow: 70000, ConnWindow: 70000, MaxStreams: 5}.withDefaults())}}
 	w.s = w.c.s
+	w.peer = newWirePeer(w)
 	if r == client {
 		for range 3 {
 			c := w.newCall(nil)
@@ -90,6 +103,7 @@ type fuzzCall struct {
 	reading   bool
 	read      *transport.StreamOpBatch
 	sending   bool
+	begun     bool // a server has sent its headers
 	finishing bool
 }
 
@@ -97,6 +111,21 @@ func (c *fuzzCall) Ref()   { c.refs++ }
 func (c *fuzzCall) Unref() { c.refs-- }
 
 func (c *fuzzCall) Run(error) { c.owed-- }
+
+// zeros is what messages are made of.
+var zeros = make([]byte, 256*500)
+
+// message sends a message, and before the first one of a server the headers.
+func (c *fuzzCall) message(n int) {
+	b := transport.StreamOpBatch{Ops: transport.OpSendMessage, SendMessage: transport.SendMessage{Buf: transport.WrapBuffer(zeros[:n])}}
+	if c.w.s.role == server && !c.begun {
+		c.begun = true
+		c.sent.HTTPStatus = "200"
+		b.Ops |= transport.OpSendInitialMetadata
+		b.SendInitialMetadata.MD = &c.sent
+	}
+	c.perform(b)
+}
 
 type fuzzSent fuzzCall
 
@@ -139,6 +168,7 @@ func (w *wireFuzz) frame(h frame.Header, p []byte) {
 		w.ended = true
 		return
 	}
+	w.peer.sent(h, p)
 	if in := &w.s.in; in.waiting {
 		if len(w.calls)%4 == 3 {
 			in.waiting = false // refused
@@ -165,12 +195,12 @@ func (w *wireFuzz) act(b byte) {
 		}
 	case 3, 4:
 		if !c.sending && !c.finishing {
-			c.perform(transport.StreamOpBatch{Ops: transport.OpSendMessage,
-				SendMessage: transport.SendMessage{Buf: transport.WrapBuffer(make([]byte, int(b)*100))}})
+			c.message(int(b) * 500)
 		}
 	case 5:
 		if !c.sending && !c.finishing {
 			c.finishing = true
+			c.sent.HTTPStatus = ""
 			c.sent.SetStatus(3, "enough")
 			c.perform(transport.StreamOpBatch{Ops: transport.OpSendTrailingMetadata,
 				SendTrailingMetadata: transport.SendTrailingMetadata{MD: &c.sent}})
@@ -178,11 +208,44 @@ func (w *wireFuzz) act(b byte) {
 	case 6:
 		c.perform(transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: status.Error(status.Canceled, "enough")})
 	case 7:
-		batch := w.s.out.Take()
-		w.s.out.Recycle(batch)
-		w.s.pumpWaiting()
+		w.act7(b)
 	}
 	deliverAll(w.s.takeDirty())
+}
+
+// act7 is what happens to the connection rather than to a call.
+func (w *wireFuzz) act7(b byte) {
+	switch b >> 4 {
+	case 0, 1, 2, 3:
+		w.write()
+	case 4, 5:
+		w.full = !w.full
+	case 6:
+		w.s.startGoAway(&transport.Goaway{Debug: "bye"})
+	case 7:
+		w.s.ping(nil)
+	default:
+		if at := w.s.control.alarms.Next(); !at.IsZero() && w.s.onAlarms(at) != nil {
+			w.ended = true
+		}
+	}
+}
+
+// write takes what the session has to send to its peer, until it is done.
+func (w *wireFuzz) write() {
+	for {
+		w.s.pumpWaiting()
+		if w.s.out.Len() == 0 {
+			return
+		}
+		batch := w.s.out.Take()
+		var b []byte
+		for _, p := range batch.Buffers(0) {
+			b = append(b, p...)
+		}
+		w.peer.got(b)
+		w.s.out.Recycle(batch)
+	}
 }
 
 // check states the invariants of window.go and of what is buffered.
@@ -196,6 +259,9 @@ func (w *wireFuzz) check() {
 	}
 	unread := 0
 	for _, c := range w.calls {
+		if c.owed < 0 {
+			w.t.Fatalf("an operation of stream %d ended twice", c.st.id)
+		}
 		unread += c.st.recv.in.unread()
 		if c.st.recv.window.avail < 0 || c.st.send.window.avail > frame.MaxWindow {
 			w.t.Fatalf("windows of stream %d broken: %+v %+v", c.st.id, c.st.recv.window, c.st.send.window)
@@ -208,6 +274,10 @@ func (w *wireFuzz) check() {
 
 // finish closes the connection: every operation ends, nothing is referred to.
 func (w *wireFuzz) finish() {
+	if !w.ended {
+		w.write()
+		w.peer.settled()
+	}
 	w.s.closeAll(errClosed)
 	for _, c := range w.calls { // as whoever does not read to the end must
 		c.w.s.perform(c.st, &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errClosed})

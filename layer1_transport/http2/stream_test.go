@@ -42,11 +42,13 @@ func TestStreamStates(t *testing.T) {
 	}
 }
 
-// FuzzSendWindow checks the invariant of sendWindow under any credit.
-func FuzzSendWindow(f *testing.F) {
-	f.Add(int64(65535), int64(-70000), 100)
-	f.Add(int64(frame.MaxWindow), int64(1), 1<<30)
-	f.Fuzz(func(t *testing.T, grant1, grant2 int64, n int) {
+// FuzzWindows checks the invariants of sendWindow under any credit, and of
+// recvWindow whatever is received, consumed and credited in advance.
+func FuzzWindows(f *testing.F) {
+	f.Add(int64(65535), int64(-70000), 100, []byte{10, 20, 30, 200, 255})
+	f.Add(int64(frame.MaxWindow), int64(1), 1<<30, []byte{})
+	f.Fuzz(func(t *testing.T, grant1, grant2 int64, n int, steps []byte) {
+		checkRecvWindow(t, steps)
 		var w sendWindow
 		for _, g := range []int64{grant1 % (frame.MaxWindow + 1), grant2 % (frame.MaxWindow + 1)} {
 			before := w.avail
@@ -63,41 +65,37 @@ func FuzzSendWindow(f *testing.F) {
 	})
 }
 
-// FuzzRecvWindow checks that no credit is lost or made, whatever is received,
-// consumed and credited in advance, and however the window grows.
-func FuzzRecvWindow(f *testing.F) {
-	f.Add([]byte{10, 20, 30, 200, 255})
-	f.Fuzz(func(t *testing.T, steps []byte) {
-		w := newRecvWindow(1000)
-		unread := int64(0)
-		for _, b := range steps {
-			n := int(b&0x3f) * 5
-			switch b >> 6 {
-			case 0, 1:
-				if w.take(n) {
-					unread += int64(n)
-				} else if int64(n) <= w.avail {
-					t.Fatalf("take(%d) was refused with %d available", n, w.avail)
-				}
-			case 2:
-				n = int(min(int64(n), unread))
-				unread -= int64(n)
-				w.release(n)
-			case 3:
-				if b&1 != 0 {
-					w.widen(int64(n))
-					break
-				}
-				w.extend(n*10, w.size)
-				if w.avail < int64(n*10) {
-					t.Fatalf("after extend(%d) only %d may come", n*10, w.avail)
-				}
+// checkRecvWindow: no credit is lost or made, however the window grows.
+func checkRecvWindow(t *testing.T, steps []byte) {
+	w := newRecvWindow(1000)
+	unread := int64(0)
+	for _, b := range steps {
+		n := int(b&0x3f) * 5
+		switch b >> 6 {
+		case 0, 1:
+			if w.take(n) {
+				unread += int64(n)
+			} else if int64(n) <= w.avail {
+				t.Fatalf("take(%d) was refused with %d available", n, w.avail)
 			}
-			if w.avail < 0 || w.avail+w.owed+unread != w.size {
-				t.Fatalf("invariant broken: %+v, unread %d", w, unread)
+		case 2:
+			n = int(min(int64(n), unread))
+			unread -= int64(n)
+			w.release(n)
+		case 3:
+			if b&1 != 0 {
+				w.widen(int64(n))
+				break
+			}
+			w.extend(n*10, w.size)
+			if w.avail < int64(n*10) {
+				t.Fatalf("after extend(%d) only %d may come", n*10, w.avail)
 			}
 		}
-	})
+		if w.avail < 0 || w.avail+w.owed+unread != w.size {
+			t.Fatalf("invariant broken: %+v, unread %d", w, unread)
+		}
+	}
 }
 
 func TestReleaseWaitsForAQuarter(t *testing.T) {

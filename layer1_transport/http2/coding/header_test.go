@@ -101,33 +101,48 @@ func TestReserved(t *testing.T) {
 	}
 }
 
-// FuzzField holds the predicates against the same rules stated by octet ranges.
+// FuzzField takes a string as each thing that a peer can send in a field: a
+// name, a value, a grpc-message, base64.
 func FuzzField(f *testing.F) {
 	for _, s := range []string{"", "te", "Te", ":a", "a\x00", " a", "a\t", "é", "~", "x-bin"} {
 		f.Add(s)
 	}
+	for _, s := range []string{"plain", "100%", "%zz", "é世", " a ", "\xff", "%E4%B8", strings.Repeat("%", 1000)} {
+		f.Add(s)
+	}
+	for _, s := range []string{"AA", "AA==", "AA,AQ", "!!!", "A\nA", ",,", strings.Repeat("A", 600)} {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
-		outside := func(allowed string) bool {
-			return strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(allowed, r) })
-		}
-		const key = "0123456789abcdefghijklmnopqrstuvwxyz_-."
-		if got, want := ValidMetadataKey(s), s != "" && !outside(key); got != want {
-			t.Errorf("ValidMetadataKey(%q) = %v", s, got)
-		}
-		if got, want := ValidName(s), s != "" && !outside(key+"!#$%&'*+^`|~"); got != want {
-			t.Errorf("ValidName(%q) = %v", s, got)
-		}
-		if got, want := TrimValue(s), strings.Trim(s, " \t"); got != want {
-			t.Errorf("TrimValue(%q) = %q", s, got)
-		}
-		if got, want := ValidValue(s), !strings.ContainsAny(s, "\x00\r\n") && s == TrimValue(s); got != want {
-			t.Errorf("ValidValue(%q) = %v", s, got)
-		}
-		if ValidMetadataValue(s) && !ValidValue(TrimValue(s)) {
-			t.Errorf("%q may be sent and may not be received", s)
-		}
-		if ValidMetadataKey(s) && !ValidName(s) || IsConnectionSpecific(s) && !IsReserved(s) {
-			t.Errorf("%q: predicates contradict each other", s)
-		}
+		checkPredicates(t, s)
+		checkMessage(t, s)
+		checkBin(t, s)
 	})
+}
+
+// checkPredicates holds the predicates against the same rules stated by octet
+// ranges.
+func checkPredicates(t *testing.T, s string) {
+	outside := func(allowed string) bool {
+		return strings.ContainsFunc(s, func(r rune) bool { return !strings.ContainsRune(allowed, r) })
+	}
+	const key = "0123456789abcdefghijklmnopqrstuvwxyz_-."
+	if got, want := ValidMetadataKey(s), s != "" && !outside(key); got != want {
+		t.Errorf("ValidMetadataKey(%q) = %v", s, got)
+	}
+	if got, want := ValidName(s), s != "" && !outside(key+"!#$%&'*+^`|~"); got != want {
+		t.Errorf("ValidName(%q) = %v", s, got)
+	}
+	if got, want := TrimValue(s), strings.Trim(s, " \t"); got != want {
+		t.Errorf("TrimValue(%q) = %q", s, got)
+	}
+	if got, want := ValidValue(s), !strings.ContainsAny(s, "\x00\r\n") && s == TrimValue(s); got != want {
+		t.Errorf("ValidValue(%q) = %v", s, got)
+	}
+	if ValidMetadataValue(s) && !ValidValue(TrimValue(s)) {
+		t.Errorf("%q may be sent and may not be received", s)
+	}
+	if ValidMetadataKey(s) && !ValidName(s) || IsConnectionSpecific(s) && !IsReserved(s) {
+		t.Errorf("%q: predicates contradict each other", s)
+	}
 }
