@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/input"
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -30,7 +31,8 @@ type conn struct {
 	running sync.WaitGroup
 
 	// Owned by readLoop; no lock.
-	in       input
+	in       *input.Input
+	reading  reading
 	acceptor transport.Acceptor // set before readLoop starts
 
 	mu sync.Mutex // the only lock
@@ -75,7 +77,7 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 		s:     newSession(r, p, cfg),
 		ready: make(chan struct{}),
 		done:  make(chan struct{}),
-		in:    input{from: nc, buf: make([]byte, readBufferSize)},
+		in:    input.New(nc),
 	}
 	c.written = sync.NewCond(&c.mu)
 	c.w.socket = outbox.NewSocket(nc)
@@ -142,26 +144,24 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 // were left unread. RFC 9113 §3.4.
 func (c *conn) readPreface() error {
 	const preface = frame.ClientPreface
-	in := &c.in
-	for in.w < len(preface) {
-		n, err := in.from.Read(in.buf[in.w:])
-		in.w += n
-		b := in.buf[:min(in.w, len(preface))]
+	for len(c.in.Bytes()) < len(preface) {
+		_, err := c.in.Read()
+		b := c.in.Bytes()
+		b = b[:min(len(b), len(preface))]
 		if what := otherProtocol(b); what != "" {
 			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b)
 		}
 		if string(b) != preface[:len(b)] {
 			return fmt.Errorf("the peer does not speak HTTP/2 (it sent %q)", b)
 		}
-		if err != nil && in.w < len(preface) {
-			if errors.Is(err, io.EOF) && in.w > 0 {
+		if err != nil && len(b) < len(preface) {
+			if errors.Is(err, io.EOF) && len(b) > 0 {
 				err = io.ErrUnexpectedEOF
 			}
 			return err
 		}
 	}
-	in.r = len(preface)
-	in.ahead = in.w - in.r
+	c.in.Skip(len(preface))
 	return nil
 }
 

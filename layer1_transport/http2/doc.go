@@ -53,6 +53,6 @@
 // # Reading order
 //
 // ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, send.go,
-// alarm/alarm.go, budget/budget.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, loops.go,
+// alarm/alarm.go, budget/budget.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, input/input.go, loops.go,
 // conn.go.
 package http2

@@ -11,8 +11,12 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
-// readBufferSize holds two of the longest frames that we accept.
-const readBufferSize = 2 * (frame.HeaderLen + frame.MinMaxFrameSize)
+// A reading is what the reader notes. Owned by readLoop.
+type reading struct {
+	first       bool // the first frame was seen
+	limited     int  // the header block that a read limit is set for
+	afterBroken int  // bytes that came since a write failed
+}
 
 // readLoop reads frames and applies them, until the connection ends. All
 // complete frames of one read are applied before anything is delivered and
@@ -22,6 +26,7 @@ func (c *conn) readLoop() {
 	trace.Role(c.s.cfg.Trace, c.s.roleName()+" reader")
 	c.setReadLimit(c.cfg.handshakeDeadline)
 	err := c.readFrames()
+	c.in.Close()
 	c.mu.Lock()
 	c.end(err)
 }
@@ -40,18 +45,18 @@ func (c *conn) end(err error) {
 // readFrames returns why reading ended, never nil.
 func (c *conn) readFrames() error {
 	for {
-		n, err := c.in.read()
+		n, err := c.in.Read()
 		c.mu.Lock()
 		if c.s.trace.On() && n > 0 {
 			c.s.trace.Socket("read", trace.DirRecv, n)
 		}
 		c.s.now = time.Now()
 		c.w.held = true
-		broken := c.w.broken
+		broken, window := c.w.broken, c.s.flow.recv.size
 		c.mu.Unlock()
 		if broken != nil {
 			// What a peer can have sent before it noticed fits the window.
-			if c.in.afterBroken += n; c.in.afterBroken > int(c.s.cfg.ConnWindow) {
+			if c.reading.afterBroken += n; c.reading.afterBroken > int(window) {
 				return broken
 			}
 		}
@@ -71,10 +76,16 @@ func (c *conn) readFrames() error {
 // many it does not go on before the peer has taken the answers.
 func (c *conn) applyAll() error {
 	for {
-		h, payload, err := c.in.next()
+		if !c.reading.first {
+			if err := c.checkFirst(); err != nil {
+				return err
+			}
+		}
+		h, payload, err := c.in.Next()
 		if err != nil || payload == nil {
 			return err
 		}
+		c.reading.first = true
 		c.mu.Lock()
 		if err = c.s.control.closed; err == nil {
 			err = c.s.step(h, payload)
@@ -145,10 +156,10 @@ func (c *conn) limitHeaderBlock() {
 	if !c.s.block.open {
 		n = 0
 	}
-	if n == c.in.limited || c.w.broken != nil {
+	if n == c.reading.limited || c.w.broken != nil {
 		return
 	}
-	c.in.limited = n
+	c.reading.limited = n
 	if n != 0 {
 		c.setReadLimit(time.Now().Add(headerBlockTime))
 	} else {
@@ -198,61 +209,10 @@ func (c *conn) farewell(err error) (cause, broke error) {
 	return broken, e
 }
 
-// An input is the read buffer of a connection. Owned by readLoop.
-type input struct {
-	from    io.Reader
-	buf     []byte
-	r, w    int
-	ahead   int  // bytes that came with the preface, not told of by read yet
-	first   bool // the first frame was seen
-	limited int  // the header block that a read limit is set for
-
-	afterBroken int // bytes that came since a write failed
-}
-
-// read reads once. It returns the number of bytes that came.
-func (in *input) read() (int, error) {
-	if in.r > 0 {
-		in.w = copy(in.buf, in.buf[in.r:in.w])
-		in.r = 0
-	}
-	if n := in.ahead; n > 0 {
-		in.ahead = 0
-		return n, nil
-	}
-	n, err := in.from.Read(in.buf[in.w:])
-	in.w += n
-	return n, err
-}
-
-// next returns the next complete frame; the payload is valid until read. It is
-// nil if there is none, and empty but not nil for a frame without payload.
-func (in *input) next() (frame.Header, []byte, error) {
-	b := in.buf[in.r:in.w]
-	if !in.first && len(b) > 0 {
-		if err := in.checkFirst(b); err != nil {
-			return frame.Header{}, nil, err
-		}
-	}
-	if len(b) < frame.HeaderLen {
-		return frame.Header{}, nil, nil
-	}
-	h := frame.ParseHeader(b)
-	if err := h.CheckLength(frame.MinMaxFrameSize); err != nil {
-		return h, nil, err
-	}
-	end := frame.HeaderLen + int(h.Length)
-	if len(b) < end {
-		return h, nil, nil
-	}
-	in.first = true
-	in.r += end
-	return h, b[frame.HeaderLen:end:end], nil
-}
-
 // checkFirst recognises peers that speak something else, from the first bytes
 // they send, since what HTTP/2 would make of them says nothing.
-func (in *input) checkFirst(b []byte) error {
+func (c *conn) checkFirst() error {
+	b := c.in.Bytes()
 	if what := otherProtocol(b); what != "" {
 		return notHTTP2(fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)]))
 	}
