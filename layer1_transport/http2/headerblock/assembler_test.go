@@ -85,6 +85,8 @@ var blockCases = []struct {
 	// gRFC A41: host.
 	{name: "host in place of :authority", kind: Request, fields: with(aRequest, "host: h"), want: ":method=POST :scheme=http :path=/s/m :authority=h"},
 	{name: "host beside :authority", kind: Request, fields: with(aRequest, ":authority: a", "host: h"), want: ":method=POST :scheme=http :path=/s/m :authority=a"},
+	{name: "user information in :authority", kind: Request, fields: with(aRequest, ":authority: user@a"), err: "holds user information"}, // RFC 9113 §8.3.1
+	{name: "user information in host", kind: Request, fields: with(aRequest, "host: user@a"), err: "holds user information"},
 	{name: "host twice, the first one empty", kind: Request, fields: with(aRequest, "host: ", "host: h"), err: "host stands twice"},
 	{name: "content-type twice in a request", kind: Request, fields: with(aRequest, "content-type: ", "content-type: a"), err: "content-type stands twice"},
 	{name: "content-type twice in a response", kind: Response, fields: with(aResponse, "content-type: a", "content-type: b"), want: ":status=200 content-type=b"},
