@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,9 +126,9 @@ func TestForbiddenFieldsOfAServer(t *testing.T) {
 			for kind, do := range kinds {
 				t.Run(source+"/"+strings.ReplaceAll(f.name, " ", "_")+"/"+kind, func(t *testing.T) {
 					lis := tapListener{listenTCP(t), new(tap)}
-					bad := true
+					var good atomic.Bool
 					serve(t, lis, func(ctx context.Context) error {
-						if bad {
+						if !good.Load() {
 							return set(ctx, metadata.MD{f.key: {f.value}})
 						}
 						return nil
@@ -138,7 +139,7 @@ func TestForbiddenFieldsOfAServer(t *testing.T) {
 					if onWire(lis.tap.bytes()) || len(header.Get(f.key))+len(trailer.Get(f.key)) > 0 {
 						t.Errorf("the pair was sent: header %v, trailer %v", header, trailer)
 					}
-					bad = false
+					good.Store(true)
 					if err := do(within(t), cc); err != nil {
 						t.Errorf("the next call: %v", err)
 					}

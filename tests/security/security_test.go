@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -130,7 +131,7 @@ func call(ctx context.Context, cc *stubs.ClientConn, opts ...stubs.CallOption) e
 	return cc.Invoke(ctx, unaryMethod, new(emptypb.Empty), new(emptypb.Empty), opts...)
 }
 
-// stream makes a call of the other method, with one message each way.
+// stream makes a call of the other method, with one message each way, to its end.
 func stream(ctx context.Context, cc *stubs.ClientConn, opts ...stubs.CallOption) error {
 	s, err := cc.NewStream(ctx, &stubs.StreamDesc{ServerStreams: true, ClientStreams: true}, streamMethod, opts...)
 	if err != nil {
@@ -139,7 +140,14 @@ func stream(ctx context.Context, cc *stubs.ClientConn, opts ...stubs.CallOption)
 	if err := s.SendMsg(new(emptypb.Empty)); err == nil {
 		_ = s.CloseSend() // the result of the call comes with RecvMsg
 	}
-	return s.RecvMsg(new(emptypb.Empty))
+	for {
+		switch err := s.RecvMsg(new(emptypb.Empty)); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }
 
 // kinds are the ways to make a call.
