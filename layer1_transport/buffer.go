@@ -2,7 +2,10 @@ package transport
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"math/bits"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
@@ -20,6 +23,20 @@ type Buffer struct {
 
 	class int8 // index into bufferPools; -1 is not pooled
 }
+
+// String tells the length of the message and nothing of its bytes.
+func (b *Buffer) String() string {
+	if b == nil {
+		return "Buffer[nil]"
+	}
+	return "Buffer[" + strconv.Itoa(len(b.data)) + " bytes]"
+}
+
+// Format writes String for every verb.
+func (b *Buffer) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, b.String()) }
+
+// LogValue is String, for package slog.
+func (b *Buffer) LogValue() slog.Value { return slog.StringValue(b.String()) }
 
 // Buffers are pooled in powers of two between these sizes. Larger ones are
 // left to the garbage collector: a pool would pin them.

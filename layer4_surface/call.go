@@ -2,6 +2,8 @@ package surface
 
 import (
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +25,12 @@ type Call struct {
 	c          *call
 	generation uint32
 }
+
+// Format writes String for every verb: metadata and messages may be secrets.
+func (h Call) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, h.String()) }
+
+// LogValue is String, for package slog.
+func (h Call) LogValue() slog.Value { return slog.StringValue(h.String()) }
 
 // Valid reports whether the call has not been released.
 func (h Call) Valid() bool {

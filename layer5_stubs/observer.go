@@ -3,6 +3,7 @@ package stubs
 import (
 	"fmt"
 
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
@@ -18,15 +19,30 @@ func (o observer) on() bool { return o.sink != nil }
 //
 //go:noinline
 func (o observer) stub(cause trace.EventID, op, text string, dir trace.Dir, err error) trace.EventID {
-	return o.sink.Emit(&trace.Event{Cause: cause, Layer: 5, Component: "stub", Op: op, Text: text, Dir: dir, Err: err})
+	return o.sink.Emit(&trace.Event{Cause: cause, Layer: 5, Component: "stub", Op: op, Text: text, Dir: dir, Err: o.outcome(err)})
 }
 
 // server emits an event of a server's call.
 //
 //go:noinline
 func (o observer) server(cause trace.EventID, call uint64, op, text string, dir trace.Dir, err error) trace.EventID {
-	return o.sink.Emit(&trace.Event{Cause: cause, Layer: 5, Component: "server", Call: call, Op: op, Text: text, Dir: dir, Err: err})
+	return o.sink.Emit(&trace.Event{Cause: cause, Layer: 5, Component: "server", Call: call, Op: op, Text: text, Dir: dir, Err: o.outcome(err)})
 }
+
+// outcome returns err for an event. What a handler says to its client is a
+// value, as grpc-message is on the wire: below LevelValues the code is all that
+// is told. The layers below tell why a call failed that no handler ended.
+func (o observer) outcome(err error) error {
+	if err == nil || o.sink.Level() >= trace.LevelValues {
+		return err
+	}
+	return codeOnly(status.CodeOf(err))
+}
+
+// codeOnly is an error without its message.
+type codeOnly status.Code
+
+func (c codeOnly) Error() string { return "rpc error: code = " + status.Code(c).String() }
 
 // typeText names a message for an event.
 func typeText(m any) string { return fmt.Sprintf("%T", m) }

@@ -2,9 +2,45 @@ package stubs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 )
+
+// What a stream and its context hold may be secrets: the methods below write
+// their names instead, whatever prints them, for every verb. They touch nothing
+// that changes, so that a stream may be printed at any time.
+
+// String names the stream.
+func (s *clientStream) String() string { return "stubs.ClientStream(" + s.method + ")" }
+
+// Format writes String.
+func (s *clientStream) Format(w fmt.State, _ rune) { writeName(w, s) }
+
+// LogValue is String, for package slog.
+func (s *clientStream) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String names the stream.
+func (s *serverStream) String() string { return "stubs.ServerStream(" + s.ctx.method.path + ")" }
+
+// Format writes String.
+func (s *serverStream) Format(w fmt.State, _ rune) { writeName(w, s) }
+
+// LogValue is String, for package slog.
+func (s *serverStream) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// String names the context.
+func (c *handlerContext) String() string { return "stubs.handlerContext(" + c.method.path + ")" }
+
+// Format writes String.
+func (c *handlerContext) Format(w fmt.State, _ rune) { writeName(w, c) }
+
+// LogValue is String, for package slog.
+func (c *handlerContext) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// writeName writes v's name. Package fmt collects in memory and never fails.
+func writeName(w fmt.State, v fmt.Stringer) { _, _ = io.WriteString(w, v.String()) }
 
 // A ServerStreamingClient is a client's end of a call that is answered with
 // many messages. Res is the type that the server sends.

@@ -133,6 +133,12 @@ func (c *reloading) ServerHandshake(ctx context.Context, conn net.Conn) (net.Con
 
 func (c *reloading) Info() ProtocolInfo { return c.current.Load().Info() }
 
+// Format writes the files, that of the key excepted, for every verb.
+func (c *reloading) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.files.String()) }
+
+// LogValue is the same, for package slog.
+func (c *reloading) LogValue() slog.Value { return c.files.LogValue() }
+
 // latest returns the present credentials, after a look at the files if it is
 // time for one. Handshakes that come meanwhile do not wait for it.
 func (c *reloading) latest() *tlsCredentials {

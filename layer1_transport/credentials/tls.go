@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"slices"
 )
@@ -101,6 +103,15 @@ func NewClientTLSFromFile(caFile, serverNameOverride string) (TransportCredentia
 type tlsCredentials struct {
 	cfg *tls.Config
 }
+
+// String names the credentials. What else they hold is a key.
+func (c *tlsCredentials) String() string { return "TLS[" + c.cfg.ServerName + "]" }
+
+// Format writes String for every verb.
+func (c *tlsCredentials) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, c.String()) }
+
+// LogValue is String, for package slog.
+func (c *tlsCredentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 func (c *tlsCredentials) Info() ProtocolInfo {
 	return ProtocolInfo{SecurityProtocol: "tls", ServerName: c.cfg.ServerName}

@@ -149,10 +149,10 @@ func (c *conn) readPreface() error {
 		b := c.in.Bytes()
 		b = b[:min(len(b), len(preface))]
 		if what := otherProtocol(b); what != "" {
-			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b)
+			return fmt.Errorf("the peer speaks %s, not HTTP/2 in plain text (it began with %q)", what, beginning(b))
 		}
 		if string(b) != preface[:len(b)] {
-			return fmt.Errorf("the peer does not speak HTTP/2 (it sent %q)", b)
+			return fmt.Errorf("the peer does not speak HTTP/2 (it began with %q)", beginning(b))
 		}
 		if err != nil && len(b) < len(preface) {
 			if errors.Is(err, io.EOF) && len(b) > 0 {

@@ -214,7 +214,7 @@ func (c *conn) farewell(err error) (cause, broke error) {
 func (c *conn) checkFirst() error {
 	b := c.in.Bytes()
 	if what := otherProtocol(b); what != "" {
-		return notHTTP2(fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it sent %q)", what, b[:min(len(b), 24)]))
+		return notHTTP2(fmt.Sprintf("the peer speaks %s, not HTTP/2 in plain text (it began with %q)", what, beginning(b)))
 	}
 	return nil
 }
@@ -223,6 +223,15 @@ func (c *conn) checkFirst() error {
 type notHTTP2 string
 
 func (e notHTTP2) Error() string { return string(e) }
+
+// beginning returns what an error tells of bytes that are not HTTP/2: enough to
+// know them by, and too little for the path or the password that may follow.
+func beginning(b []byte) []byte {
+	if answer := "HTTP/1.1 400"; len(b) >= len(answer) && string(b[:5]) == answer[:5] {
+		return b[:len(answer)]
+	}
+	return b[:min(len(b), 4)]
+}
 
 // otherProtocol names the protocol that b is the beginning of, if it is one of
 // the usual mistakes.

@@ -171,5 +171,9 @@ func (p Pair) Format(w fmt.State, _ rune) { writeString(w, p.String()) }
 // LogValue is String, for package slog.
 func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
+// MarshalText is String, for encodings such as that of package slog in JSON,
+// which do not ask the elements of a slice for their LogValue.
+func (p Pair) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
 // writeString writes s. Package fmt collects in memory and never fails.
 func writeString(w fmt.State, s string) { _, _ = io.WriteString(w, s) }
