@@ -59,9 +59,6 @@ func (s *session) greet() {
 // onSettings applies the peer's values in order and answers. RFC 9113 §6.5.3.
 func (s *session) onSettings(h frame.Header, p []byte) error {
 	f, err := frame.ParseSettings(h, p)
-	if err == nil && f.Ack && !s.peer.received {
-		err = connError(frame.CodeProtocol, "the first frame is the receipt of ours, must be the peer's SETTINGS") // RFC 9113 §3.4
-	}
 	if err != nil {
 		return err
 	}

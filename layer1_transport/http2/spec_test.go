@@ -60,7 +60,7 @@ func TestRFC9113_3_4_Preface(t *testing.T) {
 		{"a client begins with SETTINGS", "client greet", "send SETTINGS SETTINGS_INITIAL_WINDOW_SIZE"},
 		{"a server begins with SETTINGS", "server greet", "send SETTINGS SETTINGS_INITIAL_WINDOW_SIZE"},
 		{"the first frame of the peer is SETTINGS", "server\nrecv WINDOW_UPDATE incr=1", "connection PROTOCOL_ERROR"},
-		{"and not the receipt of ours", "server\nrecv SETTINGS ACK", "connection PROTOCOL_ERROR"},
+		{"the receipt of ours does not stand for it", "server\nrecv SETTINGS ACK\nrecv PING data=1", "connection PROTOCOL_ERROR"},
 		{"SETTINGS may be empty", "server\nrecv SETTINGS", "send SETTINGS ACK"},
 	})
 }
