@@ -127,7 +127,7 @@ type RecvTrailingMetadata struct {
 type PeerSlot = atomic.Pointer[peer.Peer]
 
 // Flags of SendInitialMetadata and SendMessage, the values of grpc_types.h, and
-// one of our own.
+// some of our own.
 const (
 	// FlagBufferHint on a message: more follows, so there is no hurry.
 	FlagBufferHint uint32 = 0x1
@@ -143,6 +143,10 @@ const (
 	FlagWaitForReadyExplicitlySet uint32 = 0x80
 	// FlagOnlyMessage on a receive of a message: see RecvMessage.Only.
 	FlagOnlyMessage uint32 = 0x1000
+	// FlagUnframed on a message of a server: send its bytes, of which there is
+	// at least one, as they are and without a prefix. It is for an answer that
+	// HTTP clients can read, to a request that is not gRPC's.
+	FlagUnframed uint32 = 0x2000
 	// FlagCorked on initial metadata: do not flush before the first message.
 	FlagCorked uint32 = 0x100
 )

@@ -103,6 +103,11 @@ const (
 	// close it, so that what was written last is not lost to a TCP reset.
 	lingerTime = time.Second
 
+	// refusedTime is how long a stream that a server has refused counts against
+	// MaxStreams while the client has not ended it: what is refused has no
+	// handler, whose slowness would bound how much of it a client can ask for.
+	refusedTime = time.Second
+
 	// closeWriteTime bounds the last write of a connection that is closed.
 	closeWriteTime = 100 * time.Millisecond
 

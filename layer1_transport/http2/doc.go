@@ -52,7 +52,7 @@
 //
 // # Reading order
 //
-// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, send.go,
+// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, early/early.go, send.go,
 // alarm/alarm.go, budget/budget.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, input/input.go, loops.go,
 // conn.go.
 package http2

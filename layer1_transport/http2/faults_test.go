@@ -68,8 +68,8 @@ func TestStreamFaultsAreCounted(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), streamFaults) {
 				t.Errorf("error %v, want one that says %q", err, streamFaults)
 			}
-			if a.running != 0 || len(a.s.streams) != 0 || a.s.slots != 0 {
-				t.Errorf("%d handlers, %d streams, %d slots are left", a.running, len(a.s.streams), a.s.slots)
+			if a.running != 0 || len(a.s.streams) != 0 || a.s.slots.used != a.s.slots.early.Len() {
+				t.Errorf("%d handlers, %d streams, %d slots are left", a.running, len(a.s.streams), a.s.slots.used)
 			}
 
 			a = newAttacker(t, server, Config{MaxStreams: 10})

@@ -290,8 +290,8 @@ func (w *wireFuzz) finish() {
 		}
 		c.st.Reset()
 	}
-	if w.s.slots != 0 || len(w.s.streams) != 0 || w.s.flow.unread != 0 {
-		w.t.Fatalf("%d slots, %d streams and %d unread bytes are left", w.s.slots, len(w.s.streams), w.s.flow.unread)
+	if w.s.slots.used != w.s.slots.early.Len() || len(w.s.streams) != 0 || w.s.flow.unread != 0 {
+		w.t.Fatalf("%d slots, %d streams and %d unread bytes are left", w.s.slots.used, len(w.s.streams), w.s.flow.unread)
 	}
 	batch := w.s.out.Take()
 	batch.Release()

@@ -1,7 +1,10 @@
 package http2
 
 import (
+	"time"
+
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/early"
 	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -97,8 +100,12 @@ func (s *session) onBlock(id uint32, block []byte, end, selfDependent bool) erro
 		return s.onRequest(id, block, end, selfDependent)
 	}
 	var drop metadata.List
-	if err := s.decode(block, headerblock.Trailers, &drop); err != nil && !streamOnly(err) {
+	err := s.decode(block, headerblock.Trailers, &drop)
+	if err != nil && !streamOnly(err) {
 		return err
+	}
+	if s.wasEarly(id, s.slots.early.Headers(id, err != nil, end)) {
+		return nil
 	}
 	if s.isOver(id) {
 		return connError(frame.CodeStreamClosed, "HEADERS on the closed stream %d", id)
@@ -142,7 +149,7 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 		return nil
 	case selfDependent:
 		s.breachID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
-	case s.slots >= int(s.cfg.MaxStreams):
+	case s.slots.used >= int(s.cfg.MaxStreams):
 		s.resetID(id, frame.CodeRefusedStream)
 	case bad && (e.TooLarge || e.Field):
 		s.reject(in, e)
@@ -179,7 +186,58 @@ func (s *session) reject(in *incoming, e *headerblock.BlockError) {
 		return b
 	})
 	if !in.end {
-		s.resetID(in.id, frame.CodeNoError)
+		s.slots.used++
+		s.keepSlot(early.Stream{ID: in.id, Recv: s.flow.stream, Send: s.peer.initialWindow, Length: -1})
+	}
+}
+
+// refusedEarly ends a stream with a refusal that is complete before the
+// request is. Its slot is kept instead of RST_STREAM, see package early.
+func (s *session) refusedEarly(st *stream) {
+	e := early.Stream{ID: st.id, Recv: st.recv.window.avail, Send: st.send.window.avail, Length: -1}
+	if h := &st.recv.headers; h.HasContentLength {
+		e.Length = h.ContentLength - st.recv.bytes
+	}
+	st.countsSlot = false
+	s.keepSlot(e)
+	s.become(st, stateClosed)
+}
+
+func (s *session) keepSlot(e early.Stream) {
+	e.Due = time.Now().Add(refusedTime)
+	s.slots.early.Add(e)
+	if !s.control.alarms.Armed(alarmEarly) {
+		s.control.alarms.Arm(alarmEarly, e.Due)
+	}
+}
+
+// wasEarly frees the slot of a stream that was answered early, if a frame has
+// ended it. It reports false where the stream is none of those.
+func (s *session) wasEarly(id uint32, v early.Verdict) bool {
+	if v == early.Unknown || v == early.Waits {
+		return v == early.Waits
+	}
+	s.slots.used--
+	if s.slots.early.Len() == 0 {
+		s.control.alarms.Disarm(alarmEarly)
+	}
+	switch v {
+	case early.Overflow:
+		s.breachID(id, frame.CodeFlowControl)
+	case early.Malformed:
+		s.breachID(id, frame.CodeProtocol)
+	}
+	return true
+}
+
+// endEarly asks the clients that have not ended to stop. RFC 9113 §8.1.
+func (s *session) endEarly(now time.Time) {
+	for id, ok := s.slots.early.Due(now); ok; id, ok = s.slots.early.Due(now) {
+		s.slots.used--
+		s.resetID(id, frame.CodeNoError)
+	}
+	if next := s.slots.early.Next(); !next.IsZero() {
+		s.control.alarms.Arm(alarmEarly, next)
 	}
 }
 
@@ -198,7 +256,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 	st.countsSlot = true
 	st.cause = s.trace.Last()
 	st.recv.events[causeHeaders] = s.trace.Last()
-	s.slots++
+	s.slots.used++
 	st.owner.Ref()
 	if s.control.closed != nil {
 		s.streams[st.id] = st

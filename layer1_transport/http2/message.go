@@ -132,6 +132,9 @@ func (s *session) onData(h frame.Header, p []byte) error {
 	st := s.streams[h.StreamID]
 	if st == nil || !st.state.mayRecv() {
 		s.creditConn(len(p))
+		if st == nil && s.wasEarly(h.StreamID, s.slots.early.Data(h.StreamID, len(p), len(f.Payload), f.EndStream)) {
+			return nil
+		}
 		return s.dataOnClosed(h.StreamID, st)
 	}
 	if !st.recv.window.take(len(p)) {

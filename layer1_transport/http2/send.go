@@ -22,6 +22,9 @@ func (s *session) performSend(st *stream, b *transport.StreamOpBatch) {
 		st.ops.sm = b
 		m := &st.send
 		m.message, m.offset = b.SendMessage.Buf, 0
+		if b.SendMessage.Flags&transport.FlagUnframed != 0 && m.message.Len() > 0 {
+			m.offset = prefixLen
+		}
 		m.prefix[0] = 0
 		if m.message.Compressed {
 			m.prefix[0] = 1
@@ -135,6 +138,9 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 		s.out.Bulk(len(dst) - start) // the application's own pace
 	}
 	s.out.Commit(dst)
+	if !st.send.headers {
+		st.send.refusal = end || list.HTTPStatus != "200"
+	}
 	st.send.headers = true
 	if end {
 		s.endSend(st)
@@ -287,7 +293,11 @@ func (s *session) endSend(st *stream) {
 	next, _ := st.state.sendEnd()
 	s.become(st, next)
 	if s.role == server && st.state == stateHalfClosedLocal {
-		s.reset(st, frame.CodeNoError)
+		if st.send.refusal && !st.aborted {
+			s.refusedEarly(st)
+		} else {
+			s.reset(st, frame.CodeNoError)
+		}
 	}
 	if st.state == stateClosed {
 		s.finish(st)
@@ -353,6 +363,7 @@ func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
 	}
 	st := s.streams[h.StreamID]
 	if st == nil {
+		s.wasEarly(h.StreamID, s.slots.early.WindowUpdate(h.StreamID, f.Increment))
 		return s.idleCheck(h.StreamID, "WINDOW_UPDATE")
 	}
 	if !st.send.window.grant(int64(f.Increment)) {

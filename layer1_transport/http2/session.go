@@ -11,6 +11,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
 	"github.com/strata-grpc/strata/layer1_transport/http2/budget"
+	"github.com/strata-grpc/strata/layer1_transport/http2/early"
 	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/http2/wiretrace"
@@ -46,7 +47,7 @@ type session struct {
 	scratch []byte // memory for one encoded block
 
 	streams map[uint32]*stream
-	slots   int // on a server: streams that count against MaxStreams
+	slots   slots
 	ids     streamIDs
 	peer    peerSettings
 	flow    connFlow
@@ -58,6 +59,12 @@ type session struct {
 
 	trace    wiretrace.Tracer
 	decoding uint32 // the stream of the block that is being decoded
+}
+
+// slots are what counts against MaxStreams, on a server.
+type slots struct {
+	used  int
+	early early.Set // those of streams that were answered before their end
 }
 
 // streamIDs are where the numbering of streams stands. RFC 9113 §5.1.1.
@@ -97,6 +104,7 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 const (
 	alarmDrainPing alarm.Kind = iota // the answer to the PING of a graceful end (goaway.go)
 	alarmSendStall                   // the peer's windows (window.go)
+	alarmEarly                       // the end of streams that were answered early (headers.go)
 )
 
 // onAlarms does what is due. conn calls it when the time has come that
@@ -112,6 +120,8 @@ func (s *session) onAlarms(now time.Time) error {
 			s.finalGoAway()
 		case alarmSendStall:
 			s.endStalled(now)
+		case alarmEarly:
+			s.endEarly(now)
 		}
 	}
 }
@@ -175,6 +185,7 @@ func (s *session) onStreamError(e *frame.Error) error {
 	st := s.streams[e.StreamID]
 	s.spend(streamFaults)
 	if st == nil {
+		s.wasEarly(e.StreamID, s.slots.early.Reset(e.StreamID))
 		s.resetID(e.StreamID, e.Code)
 		return nil
 	}

@@ -74,7 +74,7 @@ func TestRFC9113_4_3_HeaderBlocks(t *testing.T) {
 		{"also where its stream is closed", anOpen + "recv RST_STREAM stream=1 code=8\nrecv RAW hex=000001010400000001ff", "connection COMPRESSION_ERROR"},
 		{"also where a client has no such stream any more", aCall + "recv RST_STREAM stream=1 code=8\nrecv RAW hex=000001010400000001ff", "connection COMPRESSION_ERROR"},
 		{"a refused block is decoded, for what it adds to the table", "server max_streams=1\nrecv SETTINGS\nrecv HEADERS stream=1 " + aRequest +
-			"\nrecv HEADERS stream=3 " + aRequest + " x-new=value\ns1 finish status=0\ns1 reset\nrecv HEADERS stream=5 " + aRequest + " x-new=value", "s5: accepted"},
+			"\nrecv HEADERS stream=3 " + aRequest + " x-new=value\ns1 finish status=0\nrecv DATA stream=1 END_STREAM\nrecv HEADERS stream=5 " + aRequest + " x-new=value", "s5: accepted"},
 	})
 }
 
@@ -94,7 +94,8 @@ func TestRFC9113_5_1_2_Concurrency(t *testing.T) {
 	playSpec(t, []specRow{
 		{"our limit holds before it was acknowledged", limited + "recv HEADERS stream=3 " + aRequest, "send RST_STREAM stream=3 REFUSED_STREAM"},
 		{"what is half-closed counts", "server max_streams=1\nrecv SETTINGS\nrecv HEADERS stream=1 END_STREAM " + aRequest + "\nrecv HEADERS stream=3 " + aRequest, "send RST_STREAM stream=3 REFUSED_STREAM"},
-		{"what has ended does not", limited + "s1 finish status=0 only\nrecv HEADERS stream=3 " + aRequest, "s3: accepted"},
+		{"what we have refused and the client has not ended counts", limited + "s1 finish status=0 only\nrecv HEADERS stream=3 " + aRequest, "send RST_STREAM stream=3 REFUSED_STREAM"},
+		{"what has ended does not", limited + "s1 finish status=0 only\nrecv DATA stream=1 END_STREAM\nrecv HEADERS stream=3 " + aRequest, "s3: accepted"},
 		{"the peer's limit keeps calls waiting", "client\nrecv SETTINGS max_streams=1\na start\nb start", ""},
 		{"until one ends", "client\nrecv SETTINGS max_streams=1\na start\nb start\nrecv RST_STREAM stream=1 code=8", "b: start done"},
 		{"or the limit rises", "client\nrecv SETTINGS max_streams=1\na start\nb start\nrecv SETTINGS max_streams=2", "b: start done"},

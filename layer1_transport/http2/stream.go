@@ -130,6 +130,7 @@ type sending struct {
 	headers  bool // initial metadata was sent
 	finished bool // END_STREAM was sent
 	stall    stall
+	refusal  bool // of a server: Trailers-Only, or a :status other than 200
 
 	blocked trace.EventID // with a trace: what told that the message waits
 }
@@ -166,7 +167,7 @@ func (st *stream) Reset() {
 	c := st.conn
 	c.mu.Lock()
 	if st.countsSlot {
-		c.s.slots--
+		c.s.slots.used--
 	}
 	before := c.s.out.Len()
 	if st.recv.in.unread() > 0 {
@@ -366,7 +367,7 @@ func (s *session) finish(st *stream) {
 		if st.countsSlot {
 			// Ended by its own trailers, so the handler is done with it.
 			st.countsSlot = false
-			s.slots--
+			s.slots.used--
 		}
 	}
 	st.owedUnref++
@@ -402,6 +403,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	}
 	st := s.streams[h.StreamID]
 	if st == nil {
+		s.wasEarly(h.StreamID, s.slots.early.Reset(h.StreamID))
 		return s.idleCheck(h.StreamID, "RST_STREAM")
 	}
 	if s.role == server && st.rapid(s.now) {

@@ -212,7 +212,7 @@ var serverMatrix = []matrixRow{
 			unknown type: open
 			send headers: open, done, HEADERS
 			send message: open, waits
-			send trailers: closed, done, ends OK, HEADERS END_STREAM, RST_STREAM NO_ERROR
+			send trailers: closed, done, ends OK, HEADERS END_STREAM
 			read: open, waits
 			cancel: closed, fails DeadlineExceeded, HEADERS END_STREAM, RST_STREAM NO_ERROR`,
 	},
@@ -325,7 +325,7 @@ var serverMatrix = []matrixRow{
 	{
 		state: "closed by this side, which has ended early",
 		never: "send headers, send message, send trailers",
-		setup: "recv HEADERS stream=1 :method=POST :scheme=http :path=/s/m\ns1 finish status=0 only",
+		setup: "recv HEADERS stream=1 :method=POST :scheme=http :path=/s/m\ns1 respond\ns1 finish status=0",
 		cells: `
 			HEADERS: closed
 			HEADERS END_STREAM: closed
@@ -337,6 +337,31 @@ var serverMatrix = []matrixRow{
 			WINDOW_UPDATE: closed
 			WINDOW_UPDATE of 0: closed, RST_STREAM PROTOCOL_ERROR
 			WINDOW_UPDATE to overflow: closed
+			RST_STREAM: closed
+			PRIORITY: closed
+			PRIORITY on itself: closed, RST_STREAM PROTOCOL_ERROR
+			PRIORITY of 4 bytes: closed, RST_STREAM FRAME_SIZE_ERROR
+			CONTINUATION: connection PROTOCOL_ERROR
+			PUSH_PROMISE: connection PROTOCOL_ERROR
+			unknown type: closed
+			read: closed, messages end
+			cancel: closed`,
+	},
+	{
+		state: "closed by this side, which has refused it",
+		never: "send headers, send message, send trailers",
+		setup: "recv HEADERS stream=1 :method=POST :scheme=http :path=/s/m\ns1 finish status=0 only",
+		cells: `
+			HEADERS: closed, RST_STREAM PROTOCOL_ERROR
+			HEADERS END_STREAM: closed, RST_STREAM PROTOCOL_ERROR
+			trailers: closed
+			malformed HEADERS: closed, RST_STREAM PROTOCOL_ERROR
+			DATA: closed
+			DATA END_STREAM: closed
+			empty DATA END_STREAM: closed
+			WINDOW_UPDATE: closed
+			WINDOW_UPDATE of 0: closed, RST_STREAM PROTOCOL_ERROR
+			WINDOW_UPDATE to overflow: closed, RST_STREAM FLOW_CONTROL_ERROR
 			RST_STREAM: closed
 			PRIORITY: closed
 			PRIORITY on itself: closed, RST_STREAM PROTOCOL_ERROR

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -210,10 +211,13 @@ func (s *script) call(name, what string, args scriptArgs) {
 		}
 	case "respond":
 		b.Ops = transport.OpSendInitialMetadata
-		b.SendInitialMetadata.MD = &metadata.List{Known: metadata.Known{HTTPStatus: "200"}}
+		b.SendInitialMetadata.MD = &metadata.List{Known: metadata.Known{HTTPStatus: cmp.Or(args["status"], "200")}}
 	case "message":
 		b.Ops = transport.OpSendMessage
 		b.SendMessage.Buf = transport.WrapBuffer(make([]byte, args.number("len")))
+		if args.has("unframed") {
+			b.SendMessage.Flags = transport.FlagUnframed
+		}
 		if args.has("close") {
 			b.Ops |= transport.OpSendTrailingMetadata
 			b.SendTrailingMetadata.MD = &metadata.List{}
