@@ -50,7 +50,7 @@ test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz
 	@$(BIN)/testsum -full -timeout=30m -fuzztime=$(FUZZTIME)
 
 # Both are part of make test. Here H2SPECFLAGS=-v shows what a case expected.
-h2spec: $(BIN)/h2spec ## the 146 cases of h2spec: the server's transport, plain and TLS
+h2spec: $(BIN)/h2spec ## the 146 cases of h2spec: the transport, plain and TLS, and the whole server
 	@cd tests && $(GO) run ./h2spec server -tool=$(CURDIR)/$(BIN)/h2spec $(H2SPECFLAGS)
 
 h2specd: $(BIN)/h2specd ## the 57 cases of h2specd: the client

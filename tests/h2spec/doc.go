@@ -10,6 +10,7 @@
 //
 //	layer1       the transport alone, with an answer "ok" to whatever is asked
 //	layer1-tls   the same over TLS, with a certificate made on the spot
+//	grpc         the whole server, with the interop test service
 //
 // # Contract
 //

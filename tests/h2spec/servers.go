@@ -29,6 +29,7 @@ func kinds() []serverKind {
 	return []serverKind{
 		{name: "layer1"},
 		{name: "layer1-tls", tls: true},
+		{name: "grpc", full: true},
 	}
 }
 

@@ -4,9 +4,10 @@
 //
 // # Contract
 //
-//   - recv_initial_metadata: a request that is not gRPC is answered here, with
-//     Trailers-Only that an HTTP client understands as well, and fails further
-//     up. recv_trailing_metadata then fails with the same error.
+//   - recv_initial_metadata: a request that is not gRPC is answered here and
+//     fails further up. recv_trailing_metadata then fails with the same error.
+//     The answer is Trailers-Only. Where whoever asks does not speak gRPC, and
+//     does not say with te that it takes trailers, it is text.
 //   - The slots of :method, :scheme, te and content-type are empty in what goes
 //     further up.
 //   - send_initial_metadata and Trailers-Only get ":status" 200 and the
@@ -18,9 +19,9 @@
 //
 // What a request is rejected for, in this order:
 //
-//	fault                                  :status  grpc-status
-//	content-type is not application/grpc   415      UNKNOWN
-//	:method is not POST                    405      UNKNOWN
+//	fault                                  :status  grpc-status    without te
+//	content-type is not application/grpc   415      UNKNOWN        text
+//	:method is not POST                    405      UNKNOWN        text
 //	:scheme is neither http nor https      400      INTERNAL
 //	:path does not begin with "/"          404      UNIMPLEMENTED
 package httpserver
@@ -146,6 +147,14 @@ func (c *onTrailers) Run(err error) {
 	c.trailersDone.Run(err)
 }
 
+// asText makes an answer one that curl or a browser shows, unless the client
+// takes trailers. One to HEAD has no body. RFC 9110 §9.3.2.
+func asText(a *reject.Answer, md *metadata.List) {
+	if md.TE == "" && md.Method != "HEAD" {
+		a.Text, a.ContentType = true, "text/plain; charset=utf-8"
+	}
+}
+
 // check returns the answer to a request that is not gRPC, or ok. The codes are
 // those that a client would derive from the HTTP status alone.
 func check(md *metadata.List) (a reject.Answer, ok bool) {
@@ -154,9 +163,11 @@ func check(md *metadata.List) (a reject.Answer, ok bool) {
 	case !contenttype.Valid(md.ContentType):
 		a.HTTPStatus, a.Code = "415", status.Unknown
 		a.Message = "content-type " + contenttype.Quote(md.ContentType) + " is not gRPC's, want \"application/grpc\""
+		asText(&a, md)
 	case md.Method != "POST":
 		a.HTTPStatus, a.Code, a.Allow = "405", status.Unknown, "POST" // RFC 9110 §15.5.6
 		a.Message = "method " + contenttype.Quote(md.Method) + " is not gRPC's, want \"POST\""
+		asText(&a, md)
 	case md.Scheme != "http" && md.Scheme != "https":
 		a.HTTPStatus, a.Code = "400", status.Internal
 		a.Message = "scheme " + contenttype.Quote(md.Scheme) + " is neither \"http\" nor \"https\""

@@ -103,6 +103,52 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestAnswerInText: whoever does not take trailers gets what it can show.
+func TestAnswerInText(t *testing.T) {
+	for _, tc := range []struct {
+		name        string
+		fill        func(*metadata.List)
+		httpStatus  string
+		contentType string
+		text        string // empty: Trailers-Only
+	}{
+		{"a GET of a browser", func(md *metadata.List) { md.Method, md.ContentType = "GET", "" }, "415", "text/plain; charset=utf-8",
+			"content-type \"\" is not gRPC's, want \"application/grpc\"\n"},
+		{"a PUT of gRPC", func(md *metadata.List) { md.Method = "PUT" }, "405", "text/plain; charset=utf-8",
+			"method \"PUT\" is not gRPC's, want \"POST\"\n"},
+		{"a HEAD", func(md *metadata.List) { md.Method, md.ContentType = "HEAD", "" }, "415", "application/grpc", ""},
+		{"gRPC with a bad path", func(md *metadata.List) { md.Path = "x" }, "404", "application/grpc", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, b, st := receive(t, func(md *metadata.List) {
+				md.TE = ""
+				tc.fill(md)
+			})
+			defer c.Unref()
+			if b.GotHeaders.Err() == nil {
+				t.Error("the request was accepted")
+			}
+			first, trailers := st.SentHeaders(), st.SentTrailers()
+			if tc.text == "" {
+				first = trailers
+			}
+			if first.HTTPStatus != tc.httpStatus || first.ContentType != tc.contentType {
+				t.Errorf("answered :status %q and content-type %q, want %q and %q", first.HTTPStatus, first.ContentType, tc.httpStatus, tc.contentType)
+			}
+			if allow, ok := first.Get("allow"); ok != (tc.httpStatus == "405") {
+				t.Errorf("answered allow %q", allow)
+			}
+			if got := st.SentMessage(); got != tc.text || st.Sent(transport.OpSendMessage) != (tc.text != "") {
+				t.Errorf("answered %q, want %q", got, tc.text)
+			}
+			if !trailers.HasStatus {
+				t.Error("the trailers have no status")
+			}
+			st.Trailers(nil, nil)
+		})
+	}
+}
+
 // TestAnswerKeepsTheBlock shows that a call whose answer is not written yet is
 // not used for another.
 func TestAnswerKeepsTheBlock(t *testing.T) {
