@@ -81,7 +81,7 @@ func TestOutOfFiles(t *testing.T) {
 // TestAcceptLoopSurvives: clients that reset, or do not speak TLS, or speak it
 // badly, leave the server as it was.
 func TestAcceptLoopSurvives(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newIssuer(t)
 	lis := listenTCP(t)
 	serve(t, lis, nil, stubs.Creds(ca.server(t, "server.test")))
 	for i := range 200 {

@@ -108,7 +108,7 @@ func (p *proxyServer) requests() []string {
 // TestProxy: calls go through a tunnel to a name that this machine cannot look
 // up, in plain text and over TLS to the server behind it.
 func TestProxy(t *testing.T) {
-	id := newAuthority(t)
+	id := newIssuer(t)
 	for _, tc := range []struct {
 		name   string
 		secure bool

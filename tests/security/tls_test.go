@@ -22,16 +22,16 @@ import (
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 )
 
-// An authority issues certificates for one test.
-type authority struct {
+// An issuer makes certificates for one test.
+type issuer struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	pool *x509.CertPool
 }
 
-func newAuthority(t *testing.T) *authority {
+func newIssuer(t *testing.T) *issuer {
 	t.Helper()
-	a := &authority{key: newKey(t), pool: x509.NewCertPool()}
+	a := &issuer{key: newKey(t), pool: x509.NewCertPool()}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
@@ -62,7 +62,7 @@ func sign(t *testing.T, template, parent *x509.Certificate, key, signer *ecdsa.P
 }
 
 // issue returns a certificate for names, valid for an hour around from.
-func (a *authority) issue(t *testing.T, from time.Time, names ...string) tls.Certificate {
+func (a *issuer) issue(t *testing.T, from time.Time, names ...string) tls.Certificate {
 	t.Helper()
 	key := newKey(t)
 	template := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
@@ -74,18 +74,18 @@ func (a *authority) issue(t *testing.T, from time.Time, names ...string) tls.Cer
 
 func lately() time.Time { return time.Now().Add(-time.Minute) }
 
-func (a *authority) server(t *testing.T, names ...string) credentials.TransportCredentials {
+func (a *issuer) server(t *testing.T, names ...string) credentials.TransportCredentials {
 	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{a.issue(t, lately(), names...)}})
 }
 
-func (a *authority) client() credentials.TransportCredentials {
+func (a *issuer) client() credentials.TransportCredentials {
 	return credentials.NewTLS(&tls.Config{RootCAs: a.pool})
 }
 
 // TestRefusedPeers: a peer that cannot prove who it is gets no call, the caller
 // learns why, and nothing falls back to plain text.
 func TestRefusedPeers(t *testing.T) {
-	ca, other := newAuthority(t), newAuthority(t)
+	ca, other := newIssuer(t), newIssuer(t)
 	demanding := func(pool *x509.CertPool) *tls.Config {
 		return &tls.Config{Certificates: []tls.Certificate{ca.issue(t, lately(), "server.test")}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	}
@@ -135,7 +135,7 @@ func TestRefusedPeers(t *testing.T) {
 // TestAuthorityOfACall: a call may speak to another name of the server, and
 // nothing of it is sent if the server cannot prove that the name is its own.
 func TestAuthorityOfACall(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newIssuer(t)
 	for _, tc := range []struct {
 		name      string
 		secure    bool
@@ -187,7 +187,7 @@ func TestAuthorityOfACall(t *testing.T) {
 // TestCertificatesThatChange: calls go on while the server's certificate is
 // renewed on the disk, and new connections get the new one.
 func TestCertificatesThatChange(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newIssuer(t)
 	dir := t.TempDir()
 	files := credentials.TLSFiles{CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem"), Interval: time.Millisecond, Logger: quiet()}
 	write := func(cert tls.Certificate) {
@@ -251,7 +251,7 @@ func TestCertificatesThatChange(t *testing.T) {
 
 // TestNoProtocol: an end that does not agree on HTTP/2 is refused by name.
 func TestNoProtocol(t *testing.T) {
-	ca := newAuthority(t)
+	ca := newIssuer(t)
 	for _, tc := range []struct {
 		name      string
 		protocols []string
