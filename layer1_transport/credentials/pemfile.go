@@ -18,7 +18,7 @@ func loadPair(certFile, keyFile string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the certificate: %w", err)
 	}
-	if _, err := parseCertificates(certPEM); err != nil {
+	if err := checkWhole(certPEM); err != nil {
 		return nil, fmt.Errorf("loading the certificate: %s: %w", certFile, err)
 	}
 	keyPEM, err := os.ReadFile(keyFile)
@@ -38,44 +38,38 @@ func loadPool(caFile string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading certificate authorities: %w", err)
 	}
-	certs, err := parseCertificates(data)
-	if err != nil {
+	if err := checkWhole(data); err != nil {
 		return nil, fmt.Errorf("loading certificate authorities: %s: %w", caFile, err)
 	}
 	pool := x509.NewCertPool()
-	for _, c := range certs {
-		pool.AddCert(c)
+	if !pool.AppendCertsFromPEM(data) {
+		return nil, fmt.Errorf("loading certificate authorities: %s: no certificate in the file can be read", caFile)
 	}
 	return pool, nil
 }
 
-// parseCertificates returns the certificates in a PEM file. It refuses one that
-// is broken or ends within a certificate: package tls would go without the
-// missing ones, and a file that is being written would pass for a whole one.
-func parseCertificates(data []byte) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
+// checkWhole refuses a PEM file that ends within a block or has no certificate.
+// Packages tls and x509 go without what is missing, and a file that is being
+// written would pass for a whole one.
+func checkWhole(data []byte) error {
+	certs := 0
 	for {
 		var block *pem.Block
 		block, data = pem.Decode(data)
 		if block == nil {
 			break
 		}
-		if block.Type != "CERTIFICATE" {
-			continue // a key in the same file, for instance
+		if block.Type == "CERTIFICATE" { // there may be a key in the same file
+			certs++
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d: %w", len(certs)+1, err)
-		}
-		certs = append(certs, c)
 	}
 	switch {
 	case bytes.Contains(data, []byte("-----BEGIN")):
-		return nil, fmt.Errorf("the file ends within the PEM block behind certificate %d", len(certs))
-	case len(certs) == 0:
-		return nil, errors.New("the file holds no certificate in PEM")
+		return fmt.Errorf("the file ends within the PEM block behind certificate %d", certs)
+	case certs == 0:
+		return errors.New("the file holds no certificate in PEM")
 	}
-	return certs, nil
+	return nil
 }
 
 // withoutPath returns err without the name of the file: where keys are is

@@ -89,6 +89,9 @@ func NewReloadingTLS(files TLSFiles) (TransportCredentials, error) {
 	if files.Base == nil {
 		files.Base = &tls.Config{}
 	}
+	if b := files.Base; b.GetConfigForClient != nil || files.CertFile != "" && (b.GetCertificate != nil || b.GetClientCertificate != nil) {
+		return nil, errors.New("credentials: TLSFiles has a Base that chooses certificates itself, so that the files would not be used")
+	}
 	files.Base = files.Base.Clone()
 	if files.Logger == nil {
 		files.Logger = slog.Default()

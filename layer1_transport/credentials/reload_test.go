@@ -137,7 +137,10 @@ func TestReloadKeepsTheLastGoodFiles(t *testing.T) {
 		{"no certificate", func(f folder) { os.Remove(f.cert) }, "no such file"},
 		{"a broken certificate", func(f folder) {
 			f.write(f.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))
-		}, "certificate 1"},
+		}, "malformed certificate"},
+		{"broken authorities", func(f folder) {
+			f.write(f.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")}))
+		}, "no certificate in the file can be read"},
 		{"authorities that end early", func(f folder) { f.write(f.ca, poolPEM(ca, ca)[:len(poolPEM(ca))+50]) }, "ends within"},
 		{"no authorities", func(f folder) { f.write(f.ca, []byte("\n")) }, "no certificate in PEM"},
 	} {
@@ -327,6 +330,10 @@ func TestReloadRefusals(t *testing.T) {
 		{"a certificate without a key", "without a KeyFile", TLSFiles{CertFile: f.cert}},
 		{"a key without a certificate", "without a CertFile", TLSFiles{KeyFile: f.key}},
 		{"a negative interval", "-1s", TLSFiles{CertFile: f.cert, KeyFile: f.key, Interval: -time.Second}},
+		{"a base that chooses", "chooses certificates itself", TLSFiles{CertFile: f.cert, KeyFile: f.key, Base: &tls.Config{
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil }}}},
+		{"a base that chooses everything", "chooses certificates itself", TLSFiles{CAFile: f.cert, Base: &tls.Config{
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return nil, nil }}}},
 		{"a missing certificate", missing, TLSFiles{CertFile: missing, KeyFile: f.key}},
 		{"a missing key", "no such file", TLSFiles{CertFile: f.cert, KeyFile: missing}},
 		{"good certificate and missing authorities", missing, TLSFiles{CertFile: f.cert, KeyFile: f.key, CAFile: missing}},
@@ -352,20 +359,36 @@ func TestTLSFilesDoNotShowTheKey(t *testing.T) {
 	}
 }
 
-func FuzzParseCertificates(f *testing.F) {
+// TestPoolWithOddities: authorities that cannot be read, and other blocks, do not
+// keep out the good ones.
+func TestPoolWithOddities(t *testing.T) {
+	ca := newAuthority(t)
+	f := newFolder(t)
+	odd := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})
+	f.write(f.ca, bytes.Join([][]byte{[]byte("# authorities\n"), odd, poolPEM(ca), pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: []byte("x")}), []byte("\n# end\n")}, nil))
+	client, err := NewClientTLSFromFile(f.ca, "server.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := visit(t.Context(), client, NewTLS(&tls.Config{Certificates: []tls.Certificate{ca.issue(t, "server.test")}})); err != nil {
+		t.Error(err)
+	}
+}
+
+// FuzzCheckWhole: what passes has a certificate, and nothing passes behind which
+// another block begins.
+func FuzzCheckWhole(f *testing.F) {
 	ca := newAuthority(f)
 	whole := poolPEM(ca, ca)
 	f.Add(whole)
 	f.Add(whole[:len(whole)/2+20])
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		certs, err := parseCertificates(data)
-		if (err == nil) != (len(certs) > 0) {
-			t.Fatalf("%d certificates and %v", len(certs), err)
+		if checkWhole(data) == nil && !bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
+			t.Error("a file without a certificate passes")
 		}
-		// Whatever is taken is what package x509 would have taken.
-		if err == nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
-			t.Fatal("package x509 finds no certificate")
+		if checkWhole(append(bytes.Clone(data), "\n-----BEGIN CERTIFICATE-----\nMIIB"...)) == nil {
+			t.Error("half a certificate passes")
 		}
 	})
 }

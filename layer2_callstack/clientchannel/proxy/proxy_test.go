@@ -46,6 +46,7 @@ func TestRules(t *testing.T) {
 		{"the IPv6 loopback address", "http://proxy", "", "[::1]:50051", false},
 		{"a broken proxy", "http://a b%zz", "", "greeter:443", true},
 		{"a broken proxy and an excluded name", "http://a b%zz", "greeter", "greeter:443", false},
+		{"a zone that looks like an excluded name", "http://proxy", ".corp", "[fe80::1%25x.corp]:443", true},
 		{"no address", "http://proxy", "", "", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
