@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"bytes"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -12,7 +13,7 @@ import (
 // An attacker is the peer of a session that has no connection. It sends raw
 // frames and looks at what the session does. The session's clock is its own.
 type attacker struct {
-	t *testing.T
+	t testing.TB
 	c *conn
 	s *session
 
@@ -22,7 +23,8 @@ type attacker struct {
 	most     int // the most of them there were
 	accepted int
 
-	sent map[frame.Type]int // frames of the session
+	sent     map[frame.Type]int // frames of the session
+	dataSent int64              // bytes of DATA
 }
 
 // An attacked is a handler whose client is an attacker.
@@ -49,7 +51,7 @@ func (h *attacked) back() {
 }
 
 // newAttacker begins a session in role r whose peer has sent its SETTINGS.
-func newAttacker(t *testing.T, r role, cfg Config) *attacker {
+func newAttacker(t testing.TB, r role, cfg Config) *attacker {
 	a := &attacker{t: t, sent: map[frame.Type]int{}}
 	a.c = &conn{s: newSession(r, nil, cfg.withDefaults())}
 	a.s = a.c.s
@@ -91,9 +93,12 @@ func (a *attacker) accept(in *incoming) {
 func (a *attacker) settle() {
 	deliverAll(a.s.takeDirty())
 	batch := a.s.out.Take()
-	for b, _ := batch.Plain(); len(b) > 0; {
+	for b := bytes.Join(batch.Buffers(0), nil); len(b) > 0; {
 		h := frame.ParseHeader(b)
 		a.sent[h.Type]++
+		if h.Type == frame.TypeData {
+			a.dataSent += int64(h.Length)
+		}
 		b = b[frame.HeaderLen+int(h.Length):]
 	}
 	a.s.out.Recycle(batch)

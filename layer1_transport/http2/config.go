@@ -92,6 +92,10 @@ const (
 	// of the connection is closed: streams that hold it may have ended.
 	stallGrace = 10 * time.Second
 
+	// handshakeTime is how long the peer may take to its first SETTINGS, a
+	// client's preface included, where no context says so (CVE-2026-56853).
+	handshakeTime = 10 * time.Second
+
 	// headerBlockTime is how long a header block may take to arrive.
 	headerBlockTime = 10 * time.Second
 

@@ -65,10 +65,6 @@ type connConfig struct {
 // connNumbers number connections for traces. It is a counter and nothing else.
 var connNumbers atomic.Uint64
 
-// settingsTime bounds the wait for the first SETTINGS of a client whose
-// preface is here, where the context of Accept has no deadline to go on with.
-const settingsTime = 10 * time.Second
-
 func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 	cfg = cfg.withDefaults()
 	p := &peer.Peer{Addr: nc.RemoteAddr(), LocalAddr: nc.LocalAddr(), AuthInfo: auth}
@@ -87,9 +83,13 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 
 // Connect begins HTTP/2 as the client of nc, which it owns from then on also
 // when it fails. It returns when the server's SETTINGS are here, or when ctx
-// ends. auth is what the security handshake found out, nil for none.
+// ends. If ctx has no deadline, the server has 10 seconds. auth is what the
+// security handshake found out, nil for none.
 func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
 	c := newConn(client, nc, auth, cfg)
+	if _, ok := ctx.Deadline(); !ok {
+		c.cfg.handshakeDeadline = time.Now().Add(handshakeTime)
+	}
 	c.mu.Lock()
 	c.s.greet()
 	c.startReading()
@@ -111,9 +111,16 @@ func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Co
 
 // Accept begins HTTP/2 as the server of nc, which it owns from then on also
 // when it fails. It returns when the client's preface is here, or when ctx
-// ends; the deadline of ctx holds for the client's SETTINGS too. Frames are read once an Op with Accept was performed.
+// ends. The deadline of ctx holds for the client's SETTINGS too; if it has none,
+// the client has 10 seconds for both. Frames are read once an Op with Accept was
+// performed.
 func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
 	c := newConn(server, nc, auth, cfg)
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(handshakeTime)
+		c.setReadLimit(deadline)
+	}
 	stop := context.AfterFunc(ctx, func() { c.setReadLimit(time.Unix(1, 0)) })
 	err := c.readPreface()
 	if !stop() {
@@ -122,10 +129,6 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 	if err != nil {
 		_ = nc.Close() // the first error is the one that matters
 		return nil, c.s.wrapError(status.Unavailable, "waiting for the client's preface", err)
-	}
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(settingsTime)
 	}
 	c.cfg.handshakeDeadline = deadline
 	if c.s.trace.On() {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,8 @@ type refuseAll struct{}
 
 func (refuseAll) AcceptStream(transport.Transport, transport.Accepted) {}
 
-// accepted returns a server for the frames in first, and the client's end.
+// accepted returns a server that a client has begun to speak to, and that
+// client's end.
 func accepted(t *testing.T, size int, acceptor transport.Acceptor, cfg Config) (*conn, net.Conn) {
 	t.Helper()
 	ours, theirs := memconn.PipeSize(size)
@@ -29,6 +31,21 @@ func accepted(t *testing.T, size int, acceptor transport.Acceptor, cfg Config) (
 		t.Fatal(err)
 	}
 	tr.PerformOp(&transport.Op{Accept: acceptor})
+	return tr.(*conn), theirs
+}
+
+// connected returns a client that has the SETTINGS of a server, and that
+// server's end.
+func connected(t *testing.T, size int, cfg Config) (*conn, net.Conn) {
+	t.Helper()
+	ours, theirs := memconn.PipeSize(size)
+	go theirs.Write(frame.AppendSettings(nil))
+	go io.CopyN(io.Discard, theirs, 100) // of the client's greeting, and no more
+	tr, err := Connect(t.Context(), ours, nil, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
 	return tr.(*conn), theirs
 }
 
@@ -49,29 +66,34 @@ func TestFloodsThatAreNotRead(t *testing.T) {
 	const refused = defaultMaxStreams * 96
 	for _, tc := range []struct {
 		name   string
+		n      int // makes more answers than may wait
 		frames func(b []byte, id uint32) []byte
 		more   int
 	}{
-		{"A2 HEADERS and RST_STREAM", func(b []byte, id uint32) []byte { return append(b, openAndReset(id)...) }, 0},
-		{"A4 PING", func(b []byte, _ uint32) []byte { return frame.AppendPing(b, false, [8]byte{}) }, 0},
-		{"A5 HEADERS that are malformed", func(b []byte, id uint32) []byte { return fields(b, id, 0, "connection", "x") }, 0},
-		{"A6 SETTINGS", func(b []byte, _ uint32) []byte { return frame.AppendSettings(b) }, 0},
-		{"HEADERS that are too long", func(b []byte, id uint32) []byte {
+		{"A4 PING", 20000, func(b []byte, _ uint32) []byte { return frame.AppendPing(b, false, [8]byte{}) }, 0},
+		{"A2 HEADERS and RST_STREAM", 20000, func(b []byte, id uint32) []byte { return append(b, openAndReset(id)...) }, 0},
+		{"A5 HEADERS that are malformed", 20000, func(b []byte, id uint32) []byte { return fields(b, id, 0, "connection", "x") }, 0},
+		{"A6 SETTINGS", 20000, func(b []byte, _ uint32) []byte { return frame.AppendSettings(b) }, 0},
+		{"HEADERS that are too long", 4000, func(b []byte, id uint32) []byte {
 			return append(b, addIndexed(fields(nil, id, 0, ":method", "POST"), 130, 0x90)...)
 		}, refused},
-		{"HEADERS that gRPC finds fault with", func(b []byte, id uint32) []byte {
+		{"HEADERS that gRPC finds fault with", 4000, func(b []byte, id uint32) []byte {
 			return fields(b, id, 0, ":method", "POST", ":scheme", "http", ":path", "/a/b", "x-bin", "!")
 		}, refused},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c, theirs := accepted(t, 4096, refuseAll{}, Config{FaultBurst: 1 << 30})
+				var c *conn
+				var theirs net.Conn
+				if cfg := (Config{FaultBurst: 1 << 30}); strings.Contains(tc.name, "PING") {
+					c, theirs = connected(t, 4096, cfg) // a server counts PINGs
+				} else {
+					c, theirs = accepted(t, 4096, refuseAll{}, cfg)
+				}
 				defer theirs.Close()
 				flood := frame.AppendSettings(nil)
-				id := uint32(1)
-				for range 40000 {
-					flood = tc.frames(flood, id)
-					id += 2
+				for i := range uint32(tc.n) {
+					flood = tc.frames(flood, 1+2*i)
 				}
 				before := heap()
 				wrote := make(chan error, 1)
@@ -86,7 +108,10 @@ func TestFloodsThatAreNotRead(t *testing.T) {
 				}
 				synctest.Wait()
 				start := time.Now()
-				if answers := c.s.out.Answers(); answers > maxPendingControl+1<<10 {
+				c.mu.Lock()
+				answers := c.s.out.Answers()
+				c.mu.Unlock()
+				if answers > maxPendingControl+1<<10 {
 					t.Errorf("%d bytes of answers wait, want few more than %d", answers, maxPendingControl)
 				}
 				if grown, most := heap()-before, 256<<10+tc.more; !raceDetector && grown > most {
@@ -123,41 +148,49 @@ func (p *pinged) Run(err error) {
 func TestTwoThatStopReading(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := memconn.PipeSize(512)
-		connected := make(chan transport.Transport, 1)
+		dialled := make(chan transport.Transport, 1)
 		go func() {
 			tr, err := Connect(t.Context(), ours, nil, Config{})
 			if err != nil {
 				t.Error(err)
 			}
-			connected <- tr
+			dialled <- tr
 		}()
-		server, err := Accept(t.Context(), theirs, nil, Config{})
+		tr, err := Accept(t.Context(), theirs, nil, Config{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		server.PerformOp(&transport.Op{Accept: refuseAll{}})
-		client := <-connected
+		tr.PerformOp(&transport.Op{Accept: refuseAll{}})
+		client, server := (<-dialled).(*conn), tr.(*conn)
 		synctest.Wait()
-		const pings = 3 * maxPendingControl / 17
+		// All at once, so that nothing is answered meanwhile: the server asks
+		// for answers to PING, the client for RST_STREAM.
+		const questions = 3 * maxPendingControl / 13
 		var p pinged
 		start := time.Now()
-		for _, tr := range []transport.Transport{client, server} {
-			c := tr.(*conn)
-			c.mu.Lock()
-			for range pings { // all at once, so that none is answered meanwhile
-				c.s.ping(&p)
-			}
-			c.release(writeNow)
+		server.mu.Lock()
+		for range questions {
+			server.s.ping(&p)
 		}
-		<-client.(*conn).done
-		<-server.(*conn).done
-		if took := time.Since(start); took > 2*writeStall+lingerTime {
+		server.release(writeNow)
+		client.mu.Lock()
+		client.s.ids.next += 2 * questions
+		client.s.out.Append(func(b []byte) []byte {
+			for i := range uint32(questions) {
+				b = request(b, 1+2*i, 0)
+			}
+			return b
+		})
+		client.release(writeNow)
+		<-client.done
+		<-server.done
+		if took := time.Since(start); took < writeStall || took > 2*writeStall+lingerTime {
 			t.Errorf("it took %v to notice", took)
 		}
 		client.Close()
 		server.Close()
-		if n := p.answered.Load() + p.failed.Load(); n != 2*pings || p.failed.Load() == 0 {
-			t.Errorf("of %d pings %d were answered and %d failed", 2*pings, p.answered.Load(), p.failed.Load())
+		if n := p.answered.Load() + p.failed.Load(); n != questions || p.failed.Load() == 0 {
+			t.Errorf("of %d pings %d were answered and %d failed", questions, p.answered.Load(), p.failed.Load())
 		}
 	})
 }
@@ -167,15 +200,7 @@ func TestTwoThatStopReading(t *testing.T) {
 // they are written.
 func TestClientThatCancelsReadsOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ours, theirs := memconn.PipeSize(512)
-		greeting := frame.AppendSettings(nil)
-		go theirs.Write(greeting)
-		go io.CopyN(io.Discard, theirs, 100) // the client's, and no more
-		tr, err := Connect(t.Context(), ours, nil, Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := tr.(*conn)
+		c, theirs := connected(t, 512, Config{})
 		a := &attacker{}
 		before := heap()
 		for range 50000 {
@@ -198,7 +223,7 @@ func TestClientThatCancelsReadsOn(t *testing.T) {
 		}
 		// The client reads on.
 		var p pinged
-		tr.PerformOp(&transport.Op{Ping: &transport.Ping{OnAck: &p}})
+		c.PerformOp(&transport.Op{Ping: &transport.Ping{OnAck: &p}})
 		if _, err := theirs.Write(frame.AppendPing(nil, true, [8]byte{7: 1})); err != nil {
 			t.Fatal(err)
 		}
@@ -207,6 +232,6 @@ func TestClientThatCancelsReadsOn(t *testing.T) {
 			t.Error("the client has not read an answer")
 		}
 		theirs.Close()
-		tr.Close()
+		c.Close()
 	})
 }

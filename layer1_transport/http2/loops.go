@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
@@ -155,6 +156,9 @@ func (c *conn) limitHeaderBlock() {
 	n := c.s.block.number // 0 for none
 	if !c.s.block.open {
 		n = 0
+		if c.inHeaders() {
+			n = -1
+		}
 	}
 	if n == c.reading.limited || c.w.broken != nil {
 		return
@@ -187,6 +191,10 @@ func (c *conn) readError(err error) error {
 		return c.w.broken
 	case errors.Is(err, io.EOF):
 		return s.newError(status.Unavailable, "connection closed by the peer")
+	case errors.Is(err, os.ErrDeadlineExceeded) && !s.peer.received:
+		return s.wrapError(status.Unavailable, "no SETTINGS from the peer in the time for the handshake", err)
+	case errors.Is(err, os.ErrDeadlineExceeded) && (s.block.open || c.inHeaders()):
+		return connError(frame.CodeEnhanceYourCalm, "a header block that took more than %v", headerBlockTime)
 	default:
 		return s.wrapError(status.Unavailable, "reading from the connection", err)
 	}
@@ -207,6 +215,12 @@ func (c *conn) farewell(err error) (cause, broke error) {
 	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
 	broken.HTTP2, broken.HasHTTP2 = e.Code, true
 	return broken, e
+}
+
+// inHeaders reports whether what waits is the beginning of a HEADERS frame.
+func (c *conn) inHeaders() bool {
+	b := c.in.Bytes()
+	return len(b) >= frame.HeaderLen && frame.ParseHeader(b).Type == frame.TypeHeaders
 }
 
 // checkFirst recognises peers that speak something else, from the first bytes
