@@ -292,3 +292,20 @@ func TestClientCountsFaultsOfTheServer(t *testing.T) {
 	}
 	wantCode(t, err, frame.CodeEnhanceYourCalm)
 }
+
+// TestBlocksForNothingAreCounted: HEADERS on a stream that was reset may have
+// been on their way, but a thousand of them were not.
+func TestBlocksForNothingAreCounted(t *testing.T) {
+	a := newAttacker(t, server, Config{MaxStreams: 1})
+	a.deaf = true
+	n, err := a.repeat(5000, 1, func(id uint32) []byte {
+		if id == 1 {
+			return request(nil, 1, 0)
+		}
+		return request(request(nil, id, 0), id, frame.FlagEndStream) // the first is refused
+	})
+	if n != 1+defaultFaultBurst {
+		t.Errorf("%d streams were taken, want %d", n, 1+defaultFaultBurst)
+	}
+	wantCode(t, err, frame.CodeEnhanceYourCalm)
+}

@@ -61,7 +61,7 @@ func (b *Bucket) Return() {
 // refill adds the tokens that have come until now. What is left of the time
 // to the next one is not lost.
 func (b *Bucket) refill(now time.Time) {
-	n := int64(now.Sub(b.counted) / b.every)
+	n := max(0, int64(now.Sub(b.counted)/b.every))
 	if n >= int64(b.burst-b.tokens) {
 		b.tokens, b.counted = b.burst, now // more do not fit
 		return
