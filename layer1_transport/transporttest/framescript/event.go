@@ -160,8 +160,8 @@ type Record struct {
 	// bytes and what a step cuts into several, and all bytes.
 	Sent, SentBytes int64
 
-	// Received counts frames by type, "RST_STREAM", and those with a code by
-	// both, "RST_STREAM CANCEL".
+	// Received counts frames by type, "RST_STREAM", those with a code by both,
+	// "RST_STREAM CANCEL", and header blocks by their status, "grpc-status=14".
 	Received map[string]int
 
 	// DataBytes are those of DATA frames, padding included.
@@ -188,6 +188,12 @@ func (r *Record) note(e *event) {
 	switch e.name {
 	case "DATA":
 		r.DataBytes += int64(e.length)
+	case "HEADERS":
+		for _, f := range e.fields {
+			if f.Name == "grpc-status" {
+				r.Received["grpc-status="+clip(f.Value)]++
+			}
+		}
 	case "RST_STREAM":
 		r.Received["RST_STREAM "+e.code.String()]++
 	case "GOAWAY":

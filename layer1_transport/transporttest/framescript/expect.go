@@ -70,7 +70,7 @@ func (s *expectStep) run(p *peer) error {
 			}
 			return p.violated()
 		case e.name == "close":
-			return fmt.Errorf("want %v, but the peer ended the connection (%s) after %s", &s.phrase, clip(e.text), orNothing(passed))
+			return fmt.Errorf("want %v, but %w (%s) after %s", &s.phrase, errGone, clip(e.text), orNothing(passed))
 		case s.skip:
 			passed = append(passed[:min(len(passed), 8)], e.String())
 		case e.answered || slices.Contains(p.ignored, e.name):

@@ -115,10 +115,15 @@ type Error struct {
 	Script string
 	Line   int
 	Reason string
+
+	cause error
 }
 
 // Error returns "script:line: reason".
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.Script, e.Line, e.Reason) }
+
+// Unwrap returns what the connection or the step said, if that is all there is.
+func (e *Error) Unwrap() error { return e.cause }
 
 // clip bounds what of a peer's text goes into errors and records.
 func clip(text string) string {

@@ -226,6 +226,7 @@ func TestTimes(t *testing.T) {
 		{"linger until GOAWAY", "send PREFACE\nlinger 1m until=goaway\n", "wait 1s\nsend GOAWAY\nwait 1m\n", time.Second},
 		{"drip", "drip 4 every=1s\nsend PREFACE\nawait close within=1m\n", "await PREFACE within=1m\n", 5 * time.Second},
 		{"a limit", "limit 7s\nawait PING\n", "await close within=1m\n", 7 * time.Second},
+		{"a loop whose frame does not come", "send PREFACE\nrepeat 9 until=close\nawait PING within=1m\nend\n", "await PREFACE\nwait 3s\n", 3 * time.Second},
 		{"a loop that the peer ends", "send PREFACE\nrepeat 1000 until=close\nwait 1s\nsend PING\nend\n", "await PREFACE\nwait 4500ms\n", 5 * time.Second},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -256,7 +257,7 @@ func TestReadingOff(t *testing.T) {
 			"send PREFACE\nsend SETTINGS initial_window=10MiB\nsend WINDOW_UPDATE incr=10MiB\nwait 1s\nreading off\nwait 10s\nreading on\nlinger 1m\n",
 			"await PREFACE\nwait 2s\nlimit 3s\nrepeat 100\nsend DATA stream=1 len=16384\nend\n")
 		check(t, "client", cerr, "")
-		check(t, "server", serr, "server.txt:6: sending (the peer takes nothing any more: it took nothing for 3s)")
+		check(t, "server", serr, "server.txt:6: the peer takes nothing any more: it took nothing for 3s")
 	})
 }
 

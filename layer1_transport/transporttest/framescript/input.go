@@ -98,10 +98,11 @@ func (in *input) count(name string) int {
 	return in.record.Received[name]
 }
 
-// over reports whether the peer has said or done what a script waits for.
+// over reports whether the peer has said or done what a script waits for. That
+// it takes nothing any more is no end while there is something to be read.
 // Caller holds m.mu.
 func (in *input) over(how string) bool {
-	gone := in.closed != nil || in.out.err != nil
+	gone := in.closed != nil || in.shut && in.out.err != nil
 	switch how {
 	case "":
 		return false

@@ -15,6 +15,10 @@ import (
 // closed, or took nothing for as long as the script's limit.
 var errBroken = errors.New("the peer takes nothing any more")
 
+// errGone is what a step returns that waited for a frame when the peer had
+// ended the connection.
+var errGone = errors.New("the peer ended the connection")
+
 // A monitor is the lock of one run, and what waits on it.
 type monitor struct {
 	mu      sync.Mutex
@@ -133,22 +137,22 @@ func (p *peer) play(steps []step) error {
 		if err == nil {
 			continue
 		}
-		var located *Error
-		if errors.Is(err, errBroken) || errors.As(err, &located) {
-			return p.locate(steps[i].line, err)
-		}
-		return &Error{Script: p.script.name, Line: steps[i].line, Reason: err.Error()}
+		return p.locate(steps[i].line, err)
 	}
 	return nil
 }
 
-// locate gives err a line, if it has none. It stays errBroken if it was that.
+// locate gives err a line, if it has none.
 func (p *peer) locate(line int, err error) error {
 	var located *Error
 	if errors.As(err, &located) {
 		return err
 	}
-	return fmt.Errorf("%w (%w: %s)", &Error{Script: p.script.name, Line: line, Reason: "sending"}, err, p.out.why())
+	reason := err.Error()
+	if errors.Is(err, errBroken) {
+		reason += ": " + p.out.why()
+	}
+	return &Error{Script: p.script.name, Line: line, Reason: reason, cause: err}
 }
 
 // ended reports whether the peer has sent GOAWAY, or is gone altogether.

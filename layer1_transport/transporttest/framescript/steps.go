@@ -23,7 +23,7 @@ type repeatStep struct {
 }
 
 // run plays the body. With until, the loop also ends when the peer has said or
-// done that, or takes nothing any more.
+// done that, or takes and sends nothing any more.
 func (r *repeatStep) run(p *peer) error {
 	times, err := p.vars.number(r.times)
 	if err != nil {
@@ -48,7 +48,7 @@ func (r *repeatStep) run(p *peer) error {
 			now[i] += by[i]
 		}
 		err := p.play(r.body)
-		if r.until != "" && errors.Is(err, errBroken) {
+		if r.until != "" && (errors.Is(err, errBroken) || errors.Is(err, errGone)) {
 			p.forgive()
 			return nil
 		}
