@@ -3,16 +3,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime/debug"
 	"runtime/pprof"
 	"time"
+
+	"github.com/strata-grpc/strata/tests/internal/child"
 )
 
 // memoryLimit is what the garbage collector of a child process aims to stay
@@ -26,7 +26,7 @@ const (
 	identityVariable = "STRATA_BENCH_IDENTITY"
 )
 
-// The commands that a parent gives, one JSON object a line.
+// The commands that a parent gives.
 const (
 	opAddr   = "addr"   // server: where it listens
 	opUsage  = "usage"  // server: what it has used up
@@ -36,7 +36,7 @@ const (
 	opClose  = "close"  // client: end what open began
 )
 
-// A command is one line from the parent.
+// A command is what the parent wants.
 type command struct {
 	Op   string
 	Addr string `json:",omitempty"`
@@ -44,9 +44,8 @@ type command struct {
 	Duration time.Duration `json:",omitempty"`
 }
 
-// A reply is one line to the parent.
+// A reply is what it is told.
 type reply struct {
-	Err     string `json:",omitempty"`
 	Addr    string `json:",omitempty"`
 	TLSAddr string `json:",omitempty"`
 	Calls   int64
@@ -98,11 +97,11 @@ func runChild(_ context.Context, cfg config) error {
 			*l.addr = lis.Addr().String()
 			defer impl.serve(lis, l.conf)()
 		}
-		return answer(os.Stdin, os.Stdout, func(c command) (reply, error) { return serverCommand(c, addrs) })
+		return child.Answer(os.Stdin, os.Stdout, func(c command) (reply, error) { return serverCommand(c, addrs) })
 	case "client":
 		var s *session
 		defer func() { s.close() }()
-		return answer(os.Stdin, os.Stdout, func(c command) (r reply, err error) {
+		return child.Answer(os.Stdin, os.Stdout, func(c command) (r reply, err error) {
 			s, r, err = clientCommand(s, impl, c, conf)
 			return r, err
 		})
@@ -126,26 +125,6 @@ func profile(file string) (stop func(), err error) {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 		}
 	}, nil
-}
-
-// answer reads commands and writes what do returns, until the input ends.
-func answer(in io.Reader, out io.Writer, do func(command) (reply, error)) error {
-	commands, replies := json.NewDecoder(in), json.NewEncoder(out)
-	for {
-		var c command
-		if err := commands.Decode(&c); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		r, err := do(c)
-		if err != nil {
-			r.Err = err.Error()
-		}
-		if err := replies.Encode(r); err != nil {
-			return err
-		}
-	}
 }
 
 // serverCommand carries out a command to a server.

@@ -108,7 +108,7 @@ func startFleet(ctx context.Context, cfg config, limit time.Duration) (*fleet, e
 			return f, err
 		}
 		f.servers[impl] = server
-		reply, err := server.ask(command{Op: opAddr})
+		reply, err := server.Ask(command{Op: opAddr})
 		if err != nil {
 			return f, err
 		}
@@ -127,7 +127,7 @@ func (f *fleet) close() error {
 	for _, group := range []map[string]*process{f.clients, f.servers} {
 		for _, p := range group {
 			if p != nil {
-				errs = append(errs, p.close())
+				errs = append(errs, p.Close())
 			}
 		}
 	}
@@ -180,25 +180,25 @@ func (f *fleet) run(sc scenario, p pairing, cfg config) (row, error) {
 	if sc.TLS {
 		open.Addr = f.addrs[p.Server].TLSAddr
 	}
-	if _, err := client.ask(open); err != nil {
+	if _, err := client.Ask(open); err != nil {
 		return row{}, err
 	}
-	if _, err := client.ask(command{Op: opDrive, Duration: cfg.warmup}); err != nil {
+	if _, err := client.Ask(command{Op: opDrive, Duration: cfg.warmup}); err != nil {
 		return row{}, err
 	}
-	before, err := server.ask(command{Op: opUsage})
+	before, err := server.Ask(command{Op: opUsage})
 	if err != nil {
 		return row{}, err
 	}
-	load, err := client.ask(command{Op: opDrive, Duration: cfg.duration})
+	load, err := client.Ask(command{Op: opDrive, Duration: cfg.duration})
 	if err != nil {
 		return row{}, err
 	}
-	after, err := server.ask(command{Op: opUsage})
+	after, err := server.Ask(command{Op: opUsage})
 	if err != nil {
 		return row{}, err
 	}
-	if _, err := client.ask(command{Op: opClose}); err != nil {
+	if _, err := client.Ask(command{Op: opClose}); err != nil {
 		return row{}, err
 	}
 	if load.Calls == 0 {

@@ -102,8 +102,8 @@ func (h *hoard) measure(ctx context.Context, cfg config, impl string, limit time
 	if err != nil {
 		return memoryRow{}, err
 	}
-	defer func() { err = errors.Join(err, server.close()) }()
-	addrs, err := server.ask(command{Op: opAddr})
+	defer func() { err = errors.Join(err, server.Close()) }()
+	addrs, err := server.Ask(command{Op: opAddr})
 	if err != nil {
 		return memoryRow{}, err
 	}
@@ -173,7 +173,7 @@ func (p *process) settledMemory() (memory, error) {
 	const turns, turn = 50, 100 * time.Millisecond
 	var last memory
 	for range turns {
-		r, err := p.ask(command{Op: opMemory})
+		r, err := p.Ask(command{Op: opMemory})
 		if err != nil {
 			return memory{}, err
 		}
