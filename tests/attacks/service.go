@@ -109,14 +109,6 @@ func findImplementation(name string) (implementation, error) {
 	return impl, nil
 }
 
-// seenKey is where an interceptor leaves the name of the method that it saw.
-type seenKey struct{}
-
-func seen(ctx context.Context) string {
-	name, _ := ctx.Value(seenKey{}).(string)
-	return name
-}
-
 // errWrong is what a reply is that is not what was sent.
 var errWrong = errors.New("the reply differs from the request")
 

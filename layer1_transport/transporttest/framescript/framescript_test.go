@@ -14,8 +14,14 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
 
+// played is what became of two scripts.
+type played struct {
+	client, server error
+	record         *Record // the server's
+}
+
 // run plays a client's and a server's script against each other.
-func run(t *testing.T, client, server string) (cerr, serr error, crec, srec *Record) {
+func run(t *testing.T, client, server string) (p played) {
 	t.Helper()
 	cs, err := Parse("client.txt", "client\n"+client)
 	if err != nil {
@@ -29,11 +35,11 @@ func run(t *testing.T, client, server string) (cerr, serr error, crec, srec *Rec
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		srec, serr = ss.Run(context.Background(), s, Options{})
+		p.record, p.server = ss.Run(context.Background(), s, Options{})
 	}()
-	crec, cerr = cs.Run(context.Background(), c, Options{})
+	_, p.client = cs.Run(context.Background(), c, Options{})
 	<-done
-	return cerr, serr, crec, srec
+	return p
 }
 
 const (
@@ -113,9 +119,9 @@ func TestScriptsMeet(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				cerr, serr, _, _ := run(t, tc.client, tc.server)
-				check(t, "client", cerr, tc.cerr)
-				check(t, "server", serr, tc.serr)
+				p := run(t, tc.client, tc.server)
+				check(t, "client", p.client, tc.cerr)
+				check(t, "server", p.server, tc.serr)
 			})
 		})
 	}
@@ -175,21 +181,21 @@ func TestTour(t *testing.T) {
 // counted, and says so when credit does not come.
 func TestDataObeysCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cerr, serr, _, srec := run(t,
+		p := run(t,
 			clientHello+"await SETTINGS initial_window=100\nsend DATA stream=1 len=50 frame=5 pad=4 OBEY\nawait close\n",
 			"answer SETTINGS\nsend SETTINGS initial_window=100\nawait SETTINGS ACK\n"+
 				"expect DATA len=10 within=1s\nrepeat 9\nexpect DATA len=10\nend\nexpect nothing within=2s\n")
-		check(t, "client", cerr, "")
-		check(t, "server", serr, "")
-		if srec.DataBytes != 100 {
-			t.Errorf("%d bytes came, want 100", srec.DataBytes)
+		check(t, "client", p.client, "")
+		check(t, "server", p.server, "")
+		if p.record.DataBytes != 100 {
+			t.Errorf("%d bytes came, want 100", p.record.DataBytes)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		cerr, _, _, _ := run(t,
+		p := run(t,
 			clientHello+"await SETTINGS initial_window=100\nsend DATA stream=1 len=51 frame=5 pad=4 OBEY\n",
 			"answer SETTINGS\nsend SETTINGS initial_window=100\nawait close within=1m\n")
-		check(t, "client", cerr, "no credit for 6 bytes of stream 1 in 5s: the connection has 65435, the stream 0")
+		check(t, "client", p.client, "no credit for 6 bytes of stream 1 in 5s: the connection has 65435, the stream 0")
 	})
 }
 
@@ -201,15 +207,15 @@ func TestOverrunIsAFault(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				_, serr, _, _ := run(t,
+				p := run(t,
 					clientHello+"await SETTINGS initial_window=100\nwait 1s\nsend DATA stream=1 len=101\nawait close\n",
 					"answer SETTINGS\nsend SETTINGS initial_window=100\n"+tc.grant+"await SETTINGS ACK\nawait DATA\n")
 				// Before our SETTINGS are acknowledged the old window counts.
 				if tc.err == "" {
-					check(t, "server", serr, "")
+					check(t, "server", p.server, "")
 					return
 				}
-				check(t, "server", serr, tc.err)
+				check(t, "server", p.server, tc.err)
 			})
 		})
 	}
@@ -253,11 +259,11 @@ func TestTimes(t *testing.T) {
 // one that sends to a peer that does not read fails by its limit.
 func TestReadingOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cerr, serr, _, _ := run(t,
+		p := run(t,
 			"send PREFACE\nsend SETTINGS initial_window=10MiB\nsend WINDOW_UPDATE incr=10MiB\nwait 1s\nreading off\nwait 10s\nreading on\nlinger 1m\n",
 			"await PREFACE\nwait 2s\nlimit 3s\nrepeat 100\nsend DATA stream=1 len=16384\nend\n")
-		check(t, "client", cerr, "")
-		check(t, "server", serr, "server.txt:6: the peer takes nothing any more: it took nothing for 3s")
+		check(t, "client", p.client, "")
+		check(t, "server", p.server, "server.txt:6: the peer takes nothing any more: it took nothing for 3s")
 	})
 }
 

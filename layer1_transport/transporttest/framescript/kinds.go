@@ -8,7 +8,6 @@ import (
 
 // A kind is what may stand after the name of a frame.
 type kind struct {
-	name   string
 	keys   []string // that lead a value
 	flags  []string // set by their name, left out by "-" and the name
 	fields bool     // other words with values are header fields
