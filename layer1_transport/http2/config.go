@@ -30,8 +30,12 @@ const (
 	defaultMaxConnWindow   = 16 << 20
 
 	// maxUnread bounds the bytes of a connection that nobody has read yet,
-	// together with those that the peer may still send.
-	maxUnread = 16 << 20
+	// together with those that the peer may still send. When half of it is
+	// unread, streams get a window of narrowWindow until they are read, so that
+	// those which nobody reads add at most that much each, and cannot use up
+	// the window that the others need.
+	maxUnread    = 16 << 20
+	narrowWindow = 16 << 10
 
 	// defaultHeaderList and maxHeaderFields bound a header list once decoded:
 	// a small block of indexed fields can stand for a large list

@@ -249,7 +249,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 	in.waiting = false
 	st.id, st.opened = in.id, s.now
 	s.become(st, stateOpen)
-	st.recv.window = newRecvWindow(s.flow.stream)
+	st.recv.window = s.flow.first()
 	st.send.window = sendWindow{avail: s.peer.initialWindow}
 	st.recv.headers, in.list = in.list, st.recv.headers
 	st.recv.haveHeaders = true

@@ -313,10 +313,16 @@ func (s *session) forgetUnread(st *stream) {
 	s.creditHeld()
 }
 
-// creditHeld gives back what credit is held for other than too many unread bytes.
+// creditHeld gives back what credit is held for other than too many unread
+// bytes. It is called whenever their number has changed.
 func (s *session) creditHeld() {
+	s.watchUnread()
 	f := &s.flow
-	if due := f.held - max(0, f.unread-f.budget()); due > 0 {
+	due := f.held
+	if !f.isNarrow() {
+		due -= max(0, f.unread-f.budget())
+	}
+	if due > 0 {
 		f.held -= due
 		s.creditConn(due)
 	}

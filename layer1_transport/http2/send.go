@@ -67,7 +67,7 @@ func (s *session) begin(st *stream) {
 // open begins a client's stream on the wire.
 func (s *session) open(st *stream) {
 	st.id = s.ids.next
-	st.recv.window = newRecvWindow(s.flow.stream)
+	st.recv.window = s.flow.first()
 	st.send.window = sendWindow{avail: s.peer.initialWindow}
 	if !s.sendInitial(st) {
 		return // the identifier was not used

@@ -63,7 +63,7 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 		return err
 	}
 	if f.Ack {
-		s.flow.acked = true
+		s.onReceipt()
 		return nil
 	}
 	if f.Len() > maxSettings {

@@ -130,6 +130,9 @@ func (s *script) begin(role string, args scriptArgs) {
 	}.withDefaults()
 	s.c = &conn{s: newSession(r, nil, cfg)}
 	s.c.s.control.watchers = []connectivity.Watcher{s}
+	if n := args.number("unread_limit"); n > 0 {
+		s.c.s.flow.limit = n
+	}
 	s.enc = hpack.NewEncoder(&s.encBuf)
 	s.dec = hpack.NewDecoder(4096, func(f hpack.HeaderField) {
 		if len(f.Value) > 200 {

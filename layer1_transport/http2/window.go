@@ -14,9 +14,11 @@ import (
 // Credit goes back when bytes are read, but for the connection's window also
 // for bytes that nobody has read: one stream without a reader must not stop
 // the others. That ends where unread bytes and window together would pass
-// maxUnread.
+// limit. Before it comes to that, the windows of the streams become narrow:
+// what is unread is then bounded stream by stream, and those with a reader go
+// on however many there are without one.
 //
-// Invariant: held == max(0, unread-budget()), and
+// Invariant: held <= max(0, unread-budget()), and
 // recv.avail + recv.owed + held == recv.size.
 type connFlow struct {
 	send    sendWindow
@@ -25,11 +27,16 @@ type connFlow struct {
 	unread  int // bytes in the streams that nobody has read
 	held    int // of them, those without credit
 
-	stream int64         // the window that streams begin with
+	limit int // of unread bytes: maxUnread
+
+	stream int64         // the window that streams begin with, unless it is narrow
 	most   bdp.Windows   // what the windows may grow to
 	growth bdp.Estimator // when they do
-	acked  bool          // the peer has our first SETTINGS
 	probe  uint64        // the PING of growth
+
+	settings int // our SETTINGS frames, numbered from 1
+	receipts int // how many of them the peer has acknowledged
+	narrowed int // the number of those that made streams narrow; 0 if they are not
 }
 
 func newConnFlow(cfg *Config) connFlow {
@@ -38,14 +45,29 @@ func newConnFlow(cfg *Config) connFlow {
 	return connFlow{
 		send:   sendWindow{avail: frame.DefaultWindow},
 		recv:   newRecvWindow(first.Conn),
+		limit:  int(max(maxUnread, most.Conn)),
 		stream: first.Stream,
 		most:   most,
 		growth: bdp.New(first, most),
+
+		settings: 1, // those of the greeting
 	}
 }
 
 // budget is how many unread bytes get their credit back.
-func (f *connFlow) budget() int { return int(max(maxUnread, f.most.Conn) - f.recv.size) }
+func (f *connFlow) budget() int { return f.limit - int(f.recv.size) }
+
+// isNarrow reports whether the peer knows that the windows are narrow.
+func (f *connFlow) isNarrow() bool { return f.narrowed != 0 && f.receipts >= f.narrowed }
+
+// first returns the window of a stream that begins: that which the receipts say
+// the peer had when it sent them. RFC 9113 §6.5.3.
+func (f *connFlow) first() recvWindow {
+	if f.isNarrow() {
+		return newRecvWindow(narrowWindow)
+	}
+	return newRecvWindow(f.stream)
+}
 
 // A sendWindow counts the DATA bytes that the peer still allows us to send.
 //
@@ -76,10 +98,10 @@ func (w *sendWindow) take(n int) { w.avail -= int64(n) }
 // A recvWindow counts the DATA bytes that we still allow the peer to send, and
 // those that were consumed and not given back yet.
 //
-// Invariant: avail >= 0 and avail + owed + unread == size, where unread is what
-// was received and not consumed. owed goes negative when a message longer than
-// the window was credited in advance. Of the connection's window, unread is
-// connFlow.held.
+// Invariant: avail + owed + unread == size, where unread is what was received
+// and not consumed. owed goes negative when a message longer than the window
+// was credited in advance, avail when the window became narrow under bytes in
+// flight. Of the connection's window, unread is connFlow.held.
 type recvWindow struct {
 	size, avail, owed int64
 }
@@ -124,7 +146,7 @@ func (w *recvWindow) extend(need int, most int64) uint32 {
 	return uint32(missing)
 }
 
-// widen makes the window n bytes larger.
+// widen makes the window n bytes larger, or smaller where n is negative.
 func (w *recvWindow) widen(n int64) {
 	w.size += n
 	w.avail += n
@@ -134,7 +156,7 @@ func (w *recvWindow) widen(n int64) {
 // and sends the PING that it takes. Before the peer has answered our SETTINGS
 // it is not asked anything else.
 func (s *session) probeWindows(n int) {
-	if s.flow.acked && s.flow.growth.Received(n, s.now) {
+	if s.flow.receipts > 0 && s.flow.growth.Received(n, s.now) {
 		s.flow.probe = s.ping(nil)
 	}
 }
@@ -149,18 +171,9 @@ func (s *session) growWindows() {
 		return
 	}
 	to := f.growth.Windows()
-	if delta := to.Stream - f.stream; delta > 0 {
+	if to.Stream > f.stream && f.narrowed == 0 {
 		f.stream = to.Stream
-		for _, st := range s.streams {
-			st.recv.window.widen(delta)
-		}
-		s.out.Append(func(b []byte) []byte {
-			start := len(b)
-			set := frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(to.Stream)}
-			b = frame.AppendSettings(b, set)
-			s.traceSent(b, start, fmt.Sprint(set))
-			return b
-		})
+		s.widenStreams()
 	}
 	// Unread bytes keep their budget, which a wider window would take.
 	if delta := min(to.Conn-f.recv.size, int64(f.budget()-f.unread)); delta > 0 {
@@ -263,4 +276,59 @@ func (s *session) endStall(st *stream) {
 	s.fail(st, s.newError(status.Unavailable, fmt.Sprintf(
 		"the peer took less than %d bytes of a message in %v: %d bytes wait (window of the stream %d, of the connection %d)",
 		stallProgress, s.cfg.SendStall, prefixLen+m.message.Len()-m.offset, m.window.avail, s.flow.send.avail)))
+}
+
+// widenStreams gives all streams the window that f.stream says.
+func (s *session) widenStreams() {
+	for _, st := range s.streams {
+		w := &st.recv.window
+		w.widen(s.flow.stream - w.size)
+	}
+	s.sendInitialWindow(s.flow.stream)
+}
+
+// sendInitialWindow tells the peer what windows its streams have.
+func (s *session) sendInitialWindow(size int64) {
+	s.flow.settings++
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		set := frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(size)}
+		b = frame.AppendSettings(b, set)
+		s.traceSent(b, start, fmt.Sprint(set))
+		return b
+	})
+}
+
+// watchUnread makes the windows of streams narrow when half of the limit is
+// unread, and wide again below a quarter. In between the peer has a round trip's
+// worth of data on its way, for which the other half is.
+func (s *session) watchUnread() {
+	switch f := &s.flow; {
+	case f.narrowed == 0 && f.unread > f.limit/2:
+		s.sendInitialWindow(narrowWindow)
+		f.narrowed = f.settings
+	case f.isNarrow() && f.unread < f.limit/4:
+		f.narrowed = 0
+		s.widenStreams()
+	}
+}
+
+// onReceipt counts the receipt of a SETTINGS frame of ours. From that of narrow
+// windows on the peer sends a stream without a reader next to nothing, so the
+// credit that was held is given back. RFC 9113 §6.5.3, §6.9.2.
+func (s *session) onReceipt() {
+	f := &s.flow
+	if f.receipts == f.settings {
+		return // of nothing
+	}
+	f.receipts++
+	if f.receipts != f.narrowed {
+		return
+	}
+	for _, id := range s.openStreams() {
+		st := s.streams[id]
+		st.recv.window.widen(narrowWindow - f.stream)
+		s.creditStream(st, 0) // what was too little to tell may be all by now
+	}
+	s.creditHeld()
 }
