@@ -78,6 +78,7 @@ func (p *flowPair) carry(from *flowEnd) {
 		to.wire = append(to.wire, from.pad(h, b[:end])...)
 		b = b[end:]
 	}
+	from.s.openWaiting()
 	from.s.pumpWaiting()
 }
 
