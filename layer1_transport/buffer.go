@@ -13,7 +13,10 @@ import (
 // A Buffer holds one message. It is counted: whoever is given a reference
 // calls Release once, and the bytes must not be used after that.
 //
-// The bytes are immutable as soon as a second reference exists.
+// The bytes are immutable as soon as a second reference exists. A reference
+// that goes to another owner, down a stack or, in process, to the other end of a
+// call, is the whole claim of whoever gave it away: who wants to read the bytes
+// later adds a reference first, and nobody may change them from then on.
 type Buffer struct {
 	data []byte
 	refs atomic.Int32

@@ -22,9 +22,13 @@
 //     stops its sender, as RFC 9113 §5.2 does.
 //   - Up: callbacks may run inside PerformBatch, on either end's goroutine.
 //   - Down: nothing.
-//   - Not here: codings of the wire, compression, and a limit of header size:
-//     both ends are one program, which does not attack itself. A message is
-//     not copied.
+//   - Up: a message is not copied. The reference that send_message gives away is
+//     the one that recv_message hands out; the receiver may change the bytes
+//     only if the sender has kept none. Config.CopyMessages is for programs that
+//     cannot promise that.
+//   - Not here: codings of the wire, compression. A program connects its layers
+//     with what takes a transport: surface.NewDirectChannel or stubs.NewClientOn
+//     with one end, Server.ServeTransport with the other.
 //
 // # Goroutines
 //

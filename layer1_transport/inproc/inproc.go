@@ -16,6 +16,9 @@ const name = "inproc"
 // not yet received: the initial window of RFC 9113 §6.9.2.
 const DefaultWindow = 65535
 
+// DefaultHeaderList bounds a header list as package http2 does by default.
+const DefaultHeaderList = 8 << 10
+
 // messagePrefix is what a message counts in a window beside its bytes, the
 // gRPC-HTTP2 Length-Prefixed-Message's prefix. It bounds empty messages too.
 const messagePrefix = 5
@@ -25,6 +28,16 @@ type Config struct {
 	// Window is how many bytes of one direction of a call may wait for the
 	// receiver before sending waits. Zero means DefaultWindow.
 	Window int
+
+	// MaxHeaderList is the largest header list that either end accepts, as
+	// counted by RFC 9113 §6.5.2. Zero means DefaultHeaderList, the limit of
+	// HTTP/2, so that what passes here passes there.
+	MaxHeaderList int
+
+	// CopyMessages gives each receiver a message of its own, as a wire would.
+	// Without it the receiver gets the sender's buffer: nothing is copied, and
+	// bytes of which the sender has kept a reference are read-only for both.
+	CopyMessages bool
 
 	// MaxConcurrentStreams is how many calls may be open at once; the others
 	// wait. Zero means no limit.
@@ -45,6 +58,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Window <= 0 {
 		c.Window = DefaultWindow
+	}
+	if c.MaxHeaderList <= 0 {
+		c.MaxHeaderList = DefaultHeaderList
 	}
 	if c.ServerTrace == nil {
 		c.ServerTrace = c.Trace

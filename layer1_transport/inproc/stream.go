@@ -1,7 +1,11 @@
 package inproc
 
 import (
+	"fmt"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
@@ -71,7 +75,7 @@ func (s *stream) PerformBatch(b *transport.StreamOpBatch) {
 	l := s.link
 	var invalid error
 	if b.Ops.Has(transport.OpSendInitialMetadata | transport.OpSendTrailingMetadata) {
-		invalid = checkBatch(b)
+		invalid = s.end.conn.checkBatch(b)
 	}
 	var sent sentEvents
 	if s.end.sink != nil {
@@ -131,6 +135,9 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 	if b.Ops.Has(transport.OpSendMessage) {
 		m := message{b.SendMessage.Buf, sent.message}
 		b.SendMessage.Buf = nil
+		if s.end.conn.cfg.CopyMessages {
+			m.buf = copyOf(m.buf)
+		}
 		if l.over || l.fail[r] != nil || out.ended {
 			m.buf.Release()
 			b.SendMessage.WriteClosed = out.ended // by ourselves; decideSends knows of the peer
@@ -154,6 +161,15 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 	}
 }
 
+// copyOf returns a buffer with the bytes of b, whose reference it releases.
+func copyOf(b *transport.Buffer) *transport.Buffer {
+	c := transport.NewBuffer(b.Len())
+	c.Append(b.Bytes())
+	c.Compressed = b.Compressed
+	b.Release()
+	return c
+}
+
 // endSending is the transition for send_trailing_metadata. Caller holds
 // link.mu.
 func (s *stream) endSending(b *transport.StreamOpBatch, cause trace.EventID) {
@@ -171,21 +187,53 @@ func (s *stream) endSending(b *transport.StreamOpBatch, cause trace.EventID) {
 		}
 	}
 	out.trailers.CopyFrom(b.SendTrailingMetadata.MD)
+	s.end.conn.shorten(&out.trailers)
 }
 
-// checkBatch holds the metadata that b sends to the rules of the wire.
-func checkBatch(b *transport.StreamOpBatch) error {
+// checkBatch holds the metadata that b sends to the rules of the wire and to
+// the limit of the other end.
+func (c *conn) checkBatch(b *transport.StreamOpBatch) error {
 	if b.Ops.Has(transport.OpSendInitialMetadata) {
-		if err := checkMetadata(b.SendInitialMetadata.MD); err != nil {
-			return invalidMetadata("headers", err)
+		if err := c.checkList("headers", b.SendInitialMetadata.MD); err != nil {
+			return err
 		}
 	}
-	if b.Ops.Has(transport.OpSendTrailingMetadata) && b.SendTrailingMetadata.MD != nil {
-		if err := checkMetadata(b.SendTrailingMetadata.MD); err != nil {
-			return invalidMetadata("trailers", err)
+	md := b.SendTrailingMetadata.MD
+	if !b.Ops.Has(transport.OpSendTrailingMetadata) || md == nil {
+		return nil
+	}
+	err := c.checkList("trailers", md)
+	if status.CodeOf(err) == status.ResourceExhausted && md.HasStatus {
+		return nil // the code says more: see shorten
+	}
+	return err
+}
+
+func (c *conn) checkList(block string, md *metadata.List) error {
+	if err := checkMetadata(md); err != nil {
+		return invalidMetadata(block, err)
+	}
+	if size := headerblock.ListSize(md); size > int64(c.cfg.MaxHeaderList) {
+		return &transport.Error{
+			Code: status.ResourceExhausted, Layer: name, Peer: name,
+			Reason: fmt.Sprintf("a header list of %d bytes passes the limit of the peer, %d", size, c.cfg.MaxHeaderList),
 		}
 	}
 	return nil
+}
+
+// maxClippedMessage is what is left of a status message that is too long.
+const maxClippedMessage = 1 << 10
+
+// shorten makes trailers that are too long what the peer takes of them, which
+// is the status, as over HTTP/2.
+func (c *conn) shorten(md *metadata.List) {
+	if headerblock.ListSize(md) <= int64(c.cfg.MaxHeaderList) {
+		return
+	}
+	code, message := md.Status, md.Message[:min(len(md.Message), maxClippedMessage)]
+	md.Reset()
+	md.SetStatus(code, message+" (the peer does not take the rest of the trailers)")
 }
 
 func invalidMetadata(block string, cause error) error {
