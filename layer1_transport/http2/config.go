@@ -107,8 +107,9 @@ const (
 	// without an answer before the second is sent.
 	drainPingTime = 5 * time.Second
 
-	// lingerTime is how long a drained connection waits for the peer to
-	// close it, so that what was written last is not lost to a TCP reset.
+	// lingerTime is how long a connection that was drained, or whose peer has
+	// broken a rule, waits for the peer to close it, so that what was written
+	// last is not lost to a TCP reset.
 	lingerTime = time.Second
 
 	// refusedTime is how long a stream that a server has refused counts against

@@ -44,6 +44,8 @@ type conn struct {
 	started bool       // readLoop was started
 	telling bool       // somebody tells events
 	linger  bool       // lingerLoop was started
+	blamed  bool       // the peer is told why the connection ends, see shut
+	hurry   bool       // Close was called
 	timer   sessionTimer
 	done    chan struct{} // closed when the connection is
 }
@@ -314,6 +316,12 @@ func (c *conn) lingerLoop() {
 // Close ends the connection and waits for its goroutines.
 func (c *conn) Close() {
 	c.close(errClosed)
+	c.mu.Lock()
+	c.hurry = true
+	if c.blamed {
+		c.setReadLimit(time.Unix(1, 0)) // shut waits no longer
+	}
+	c.mu.Unlock()
 	c.running.Wait()
 }
 
@@ -370,9 +378,28 @@ func (c *conn) shut() {
 		_ = c.w.socket.Write(&c.w.batch, 0, closeWriteTime)
 	}
 	c.w.batch.Release()
+	if force.Stop() {
+		c.drainBlamed()
+	}
 	_ = c.nc.Close()
 	if c.s.trace.On() {
 		c.s.trace.Socket("close", trace.DirNone, 0)
+	}
+}
+
+// drainBlamed reads what a peer sends that has broken a rule, until it has
+// closed its end too. Bytes that are left unread when a socket is closed make
+// the kernel send a reset, which may overtake the GOAWAY that says why.
+func (c *conn) drainBlamed() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	c.mu.Lock()
+	wait := ok && c.blamed && !c.hurry
+	if wait {
+		c.setReadLimit(time.Now().Add(lingerTime))
+	}
+	c.mu.Unlock()
+	if wait && half.CloseWrite() == nil {
+		_, _ = io.Copy(io.Discard, c.nc) // ends with the peer, at the limit, or by Close
 	}
 }
 

@@ -203,6 +203,78 @@ func TestFloodOfPings(t *testing.T) {
 	})
 }
 
+// TestGoawayIsNotLostToAReset: a peer that goes on sending after it has broken
+// a rule still reads why the connection ends, and then its end.
+func TestGoawayIsNotLostToAReset(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	nc, err := net.Dial("tcp", lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	ours, err := lis.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.WriteString(nc, frame.ClientPreface)
+	tr, err := http2.Accept(t.Context(), ours, nil, http2.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.PerformOp(&transport.Op{Accept: refuser{}})
+	flood := frame.AppendSettings(nil)
+	flood = frame.AppendDataHeader(flood, 1, true, 0) // on an idle stream
+	for range 100_000 {
+		flood = frame.AppendPing(flood, false, [8]byte{})
+	}
+	if _, err := nc.Write(flood); err != nil {
+		t.Fatalf("writing: %v", err)
+	}
+	if err := nc.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(nc)
+	if err != nil || !strings.Contains(string(got), "idle stream 1") {
+		t.Errorf("read %d bytes, %v; want GOAWAY and the end", len(got), err)
+	}
+	tr.Close()
+}
+
+// TestCloseWaitsForNoPeer: the wait for a peer that has broken a rule and does
+// not close its end is over when the connection is to be closed.
+func TestCloseWaitsForNoPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, theirs := memconn.Pipe()
+		ours := halfConn{a}
+		go io.WriteString(theirs, frame.ClientPreface)
+		tr, err := http2.Accept(t.Context(), ours, nil, http2.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.PerformOp(&transport.Op{Accept: refuser{}})
+		if _, err := theirs.Write(frame.AppendPing(nil, false, [8]byte{})); err != nil { // before SETTINGS
+			t.Fatal(err)
+		}
+		go io.Copy(io.Discard, theirs)
+		start := time.Now()
+		time.Sleep(100 * time.Millisecond)
+		tr.Close()
+		if took := time.Since(start); took != 100*time.Millisecond {
+			t.Errorf("Close took until %v, want 100ms", took)
+		}
+		theirs.Close()
+	})
+}
+
+// A halfConn can be half closed, which its peer does not notice.
+type halfConn struct{ net.Conn }
+
+func (halfConn) CloseWrite() error { return nil }
+
 // TestGoawayNamesTheError: a peer that breaks a rule is told which.
 func TestGoawayNamesTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

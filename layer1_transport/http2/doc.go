@@ -40,7 +40,7 @@
 //	            stream, draining
 //	wake        the timer, when what  at once
 //	            the session waits for is due
-//	shut        the end: writes what is left and closes the net.Conn
+//	shut        the end: writes what is left, waits for a peer at fault and closes the net.Conn
 //
 // Close returns when all of them are gone.
 //

@@ -212,6 +212,7 @@ func (c *conn) farewell(err error) (cause, broke error) {
 		return err, nil
 	}
 	c.s.appendGoAway(c.s.lastSeen(), e.Code, e.Reason)
+	c.blamed = true
 	broken := c.s.wrapError(status.Unavailable, "the peer broke a rule of HTTP/2", e)
 	broken.HTTP2, broken.HasHTTP2 = e.Code, true
 	return broken, e
