@@ -239,7 +239,7 @@ func TestReloadInterval(t *testing.T) {
 func TestReloadUnderLoad(t *testing.T) {
 	ca := newAuthority(t)
 	server, client := newFolder(t), newFolder(t)
-	certs := make([]tls.Certificate, 20)
+	certs := make([]tls.Certificate, 8)
 	for i := range certs {
 		certs[i] = ca.issue(t, "server.test", fmt.Sprint("n", i))
 	}
@@ -250,7 +250,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	serverCreds, clientCreds := server.reloader(nil), client.reloader(nil)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
-	for range 4 {
+	for range 2 {
 		wg.Go(func() {
 			for {
 				select {

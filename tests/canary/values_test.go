@@ -48,7 +48,11 @@ func newPair(t *testing.T) pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := pair{filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), secret+".pem"), key.D.String()}
+	raw, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pair{filepath.Join(t.TempDir(), "cert.pem"), filepath.Join(t.TempDir(), secret+".pem"), new(big.Int).SetBytes(raw).String()}
 	writeFile(t, p.cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 	writeFile(t, p.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}))
 	return p
@@ -156,9 +160,10 @@ func TestValues(t *testing.T) {
 	for i := range list.Pairs() {
 		w.see("a pair", list.Pairs()[i])
 	}
+	odd := []string{"authorization", secret, secret}
 	for name, f := range map[string]func(){
-		"a key without a value": func() { metadata.AppendToOutgoingContext(ctx, "authorization", secret, secret) },
-		"pairs without a value": func() { metadata.Pairs("authorization", secret, secret) },
+		"a key without a value": func() { metadata.AppendToOutgoingContext(ctx, odd...) },
+		"pairs without a value": func() { metadata.Pairs(odd...) },
 	} {
 		w.panics(name, f)
 	}
