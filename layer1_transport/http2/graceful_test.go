@@ -156,6 +156,25 @@ await close`, func(s *scripted) {
 	}
 }
 
+// TestCloseAfterFinalGoaway: a later GOAWAY does not name a later stream, also
+// when one has come meanwhile that the client was told is not seen.
+func TestCloseAfterFinalGoaway(t *testing.T) {
+	against(t, beginClient+`
+send HEADERS stream=1 END_STREAM request=/s/m
+`+firstGoAway+`
+send PING ACK data=$ping
+expect GOAWAY last=1
+send HEADERS stream=3 END_STREAM request=/s/m
+expect GOAWAY last=1
+await close`, func(s *scripted) {
+		c := s.acceptor.Accept()
+		s.goaway()
+		synctest.Wait()
+		s.tr.Close()
+		c.WaitGone()
+	})
+}
+
 // TestStreamsNotSeen: what a client learns about calls of which the server has
 // seen nothing, by how far they have come. gRPC core's streams_not_seen.
 func TestStreamsNotSeen(t *testing.T) {

@@ -99,6 +99,8 @@ func TestRFC9113_5_1_2_Concurrency(t *testing.T) {
 		{"the peer's limit keeps calls waiting", "client\nrecv SETTINGS max_streams=1\na start\nb start", ""},
 		{"until one ends", "client\nrecv SETTINGS max_streams=1\na start\nb start\nrecv RST_STREAM stream=1 code=8", "b: start done"},
 		{"or the limit rises", "client\nrecv SETTINGS max_streams=1\na start\nb start\nrecv SETTINGS max_streams=2", "b: start done"},
+		{"before SETTINGS a hundred are assumed", "client\n" + strings.Repeat("x start\n", 100) + "last start", ""},
+		{"afterwards none, if there is none", aClient + strings.Repeat("x start\n", 101) + "last start", "last: start done"},
 		{"a lower limit ends nothing", "client\nrecv SETTINGS max_streams=2\na start\nb start\nrecv SETTINGS max_streams=1", "send SETTINGS ACK"},
 	})
 }

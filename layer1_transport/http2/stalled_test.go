@@ -73,6 +73,33 @@ func TestStalledBySettings(t *testing.T) {
 	})
 }
 
+// TestTurns: streams that wait for the connection's window take turns of a
+// frame each, so that a long message does not keep the others waiting.
+func TestTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, `client
+recv SETTINGS initial_window=1000000
+z start
+z message len=65530
+a start
+b start
+c start
+a message len=40000
+b message len=40000
+c message len=40000`)
+		out := s.step("recv WINDOW_UPDATE incr=200000")
+		var order []string
+		for line := range strings.Lines(out) {
+			if words := strings.Fields(line); words[1] == "DATA" {
+				order = append(order, strings.TrimPrefix(words[2], "stream="))
+			}
+		}
+		if got, want := strings.Join(order, " "), "3 5 7 3 5 7 3 5 7"; got != want {
+			t.Errorf("DATA went out on streams %s, want %s", got, want)
+		}
+	})
+}
+
 // TestStreamLeakWithQueuedFlowControlUpdate: credit for a stream that waits to
 // be written does not keep the stream when it ends. gRPC core's test of that
 // name.

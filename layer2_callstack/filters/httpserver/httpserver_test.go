@@ -3,6 +3,7 @@ package httpserver_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -10,6 +11,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/internal/contenttype"
 )
 
 func TestContract(t *testing.T) { callstacktest.Run(t, callstacktest.Server, httpserver.New()) }
@@ -224,15 +226,19 @@ func TestResetForgetsTheResponse(t *testing.T) {
 }
 
 // FuzzRequest checks that each request is either answered or goes up, and that
-// only requests with a path that begins with "/" go up.
+// only requests with a path that begins with "/" go up; and of a content-type
+// that it stays valid without its parameters, and is quoted short and printable.
 func FuzzRequest(f *testing.F) {
 	f.Add("POST", "http", "/a/b", "application/grpc", "trailers")
 	f.Add("GET", "https", "", "text/html", "")
 	f.Add("POST", "http", "*", "application/grpc;", "x")
+	f.Add("POST", "http", "/a/b", "APPLICATION/gRPC+json ; x=y", "")
+	f.Add("POST", "http", "/a/b", "a\r\nb\xff"+strings.Repeat("a", 65), "")
 	f.Fuzz(func(t *testing.T, method, scheme, path, contentType, te string) {
 		c, b, st := receive(t, func(md *metadata.List) {
 			md.Known = metadata.Known{Method: method, Scheme: scheme, Path: path, ContentType: contentType, TE: te}
 		})
+		checkContentType(t, contentType)
 		err := b.GotHeaders.Err()
 		if answered := st.Sent(transport.OpSendTrailingMetadata); answered != (err != nil) {
 			t.Errorf("answered: %v, recv_initial_metadata ended with %v", answered, err)
@@ -249,4 +255,19 @@ func FuzzRequest(f *testing.F) {
 			t.Error("the block was not recycled")
 		}
 	})
+}
+
+func checkContentType(t *testing.T, s string) {
+	if media := contenttype.Media(s); contenttype.Valid(s) && !contenttype.Valid(media) {
+		t.Errorf("%q is valid, but %q is not", s, media)
+	}
+	q := contenttype.Quote(s)
+	if len(q) > 300 { // 64 bytes, each of them as \xff at the most
+		t.Errorf("Quote of %d bytes has %d", len(s), len(q))
+	}
+	for _, r := range q {
+		if r < ' ' || r > '~' {
+			t.Errorf("Quote(%q) has %q", s, r)
+		}
+	}
 }

@@ -45,25 +45,3 @@ func TestQuote(t *testing.T) {
 		}
 	}
 }
-
-// FuzzContentType checks that a valid value stays valid without its parameters,
-// and that quoting makes anything short and printable.
-func FuzzContentType(f *testing.F) {
-	for _, tc := range rows {
-		f.Add(tc.in)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		if media := Media(s); Valid(s) != Valid(media) && Valid(s) {
-			t.Errorf("%q is valid, but %q is not", s, media)
-		}
-		q := Quote(s)
-		if len(q) > 2+4*maxQuoted+len(`\u2026`) {
-			t.Errorf("Quote of %d bytes has %d", len(s), len(q))
-		}
-		for _, r := range q {
-			if r < ' ' || r > '~' {
-				t.Errorf("Quote(%q) has %q", s, r)
-			}
-		}
-	})
-}
