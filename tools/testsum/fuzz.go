@@ -19,6 +19,11 @@ var (
 // of a short run is the start of its workers.
 const fuzzAtOnce = 2
 
+// fuzzMinimize is how often an input that covers something new is tried with
+// less of it. The default is a minute for each, so that a short run does little
+// else: with this it makes two to seven times as many tries.
+const fuzzMinimize = "20x"
+
 // A target is one fuzz target.
 type target struct {
 	m          module
@@ -70,7 +75,7 @@ func (r *runner) fuzzOne(t target) {
 	for attempt := 0; ; attempt++ {
 		start := time.Now()
 		out, err := t.m.command("test", "-run=^$", "-fuzz=^"+t.name+"$",
-			"-fuzztime="+r.fuzzTime.String(), "-parallel=1",
+			"-fuzztime="+r.fuzzTime.String(), "-fuzzminimizetime="+fuzzMinimize, "-parallel=1",
 			"-timeout="+(r.fuzzTime+r.timeout).String(), t.path).CombinedOutput()
 		text := string(out)
 		if err != nil && attempt == 0 && ranOut(text) {
