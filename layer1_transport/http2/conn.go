@@ -45,7 +45,7 @@ type conn struct {
 	telling bool       // somebody tells events
 	linger  bool       // lingerLoop was started
 	blamed  bool       // the peer is told why the connection ends, see shut
-	hurry   bool       // Close was called
+	hurry   bool       // somebody waits for the end
 	timer   sessionTimer
 	done    chan struct{} // closed when the connection is
 }
@@ -105,7 +105,7 @@ func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Co
 	err := c.s.control.closed
 	c.mu.Unlock()
 	if err != nil {
-		c.running.Wait()
+		c.waitGone()
 		return nil, err
 	}
 	return c, nil
@@ -316,6 +316,12 @@ func (c *conn) lingerLoop() {
 // Close ends the connection and waits for its goroutines.
 func (c *conn) Close() {
 	c.close(errClosed)
+	c.waitGone()
+}
+
+// waitGone waits for the goroutines of a closed connection, which do not wait
+// for the peer any more.
+func (c *conn) waitGone() {
 	c.mu.Lock()
 	c.hurry = true
 	if c.blamed {

@@ -270,6 +270,23 @@ func TestCloseWaitsForNoPeer(t *testing.T) {
 	})
 }
 
+// TestConnectWaitsForNoPeer: nor is there a wait where a connection does not come about.
+func TestConnectWaitsForNoPeer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, theirs := memconn.Pipe()
+		go io.Copy(io.Discard, theirs)
+		go theirs.Write(frame.AppendPing(nil, false, [8]byte{})) // before SETTINGS
+		start := time.Now()
+		if _, err := http2.Connect(t.Context(), halfConn{a}, nil, http2.Config{}); err == nil {
+			t.Fatal("connected")
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("Connect failed after %v, want at once", took)
+		}
+		theirs.Close()
+	})
+}
+
 // A halfConn can be half closed, which its peer does not notice.
 type halfConn struct{ net.Conn }
 
