@@ -99,8 +99,10 @@ type Op struct {
 	// UNAVAILABLE.
 	Disconnect error
 
-	// Ping sends one PING. Its callbacks run when it was written and when
-	// it was answered, with an error if the connection ended before.
+	// Ping asks the peer for a sign of life. Its callbacks run when the
+	// PING is on its way and when it was answered, with an error if the
+	// connection ended before. Where a peer takes only so many, a PING that
+	// is on its way is shared, or the error says that this is one too many.
 	Ping *Ping
 
 	// StartWatch adds a watcher of the connection's state, StopWatch removes

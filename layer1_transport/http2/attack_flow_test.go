@@ -13,6 +13,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
@@ -86,7 +87,7 @@ func TestDribble(t *testing.T) {
 	const streams, size = 100, 64 << 10
 	synctest.Test(t, func(t *testing.T) {
 		s := &answerer{size: size}
-		c, theirs := accepted(t, 64<<10, s, Config{})
+		c, theirs := accepted(t, 64<<10, s, Config{SettingsTimeout: -1})
 		var resets int
 		var reader sync.WaitGroup
 		reader.Go(func() { resets = countResets(theirs, frame.CodeCancel) })
@@ -137,7 +138,7 @@ func TestZeroWindow(t *testing.T) {
 	}{{0, true}, {time.Minute, false}, {-1, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := &answerer{size: 1000}
-			c, theirs := accepted(t, 64<<10, s, Config{SendStall: tc.stall})
+			c, theirs := accepted(t, 64<<10, s, Config{SendStall: tc.stall, SettingsTimeout: -1, Keepalive: keepalive.Params{Time: keepalive.Never}})
 			go io.Copy(io.Discard, theirs)
 			askers(theirs, 100, 0)
 			synctest.Wait()
@@ -332,7 +333,7 @@ func TestSlowloris(t *testing.T) {
 				if tc.client {
 					begin = Connect
 				}
-				tr, err := begin(context.Background(), ours, nil, Config{SendStall: -1})
+				tr, err := begin(context.Background(), ours, nil, Config{SendStall: -1, SettingsTimeout: -1})
 				if (err != nil) != tc.neverAccepts {
 					t.Fatalf("error %v", err)
 				}

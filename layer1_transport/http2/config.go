@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
@@ -77,6 +78,11 @@ const (
 	// maxSendFrame is the longest DATA frame that is sent: a long one keeps
 	// the other streams waiting.
 	maxSendFrame = 16 << 10
+
+	// settingsAckTime is how long the peer may take to acknowledge our
+	// SETTINGS, before which it need not keep to them. RFC 9113 §6.5.3 leaves
+	// the time open; a minute is more than any path needs.
+	settingsAckTime = time.Minute
 
 	// writeStall is how long the peer may take nothing at all; a write of which
 	// it took a part starts anew. The end comes up to a quarter later, and on a
@@ -188,6 +194,18 @@ type Config struct {
 	// deadline, if it has one, ends the wait for a peer that reads nothing.
 	SendStall time.Duration
 
+	// Keepalive is when this end asks a silent peer for a sign of life. The zero
+	// value is never for a client, and every 2 h for a server.
+	Keepalive keepalive.Params
+
+	// Enforcement is, on a server, which PINGs of a client it takes. The zero
+	// value is one in 5 min, and in 2 h while the client has no calls.
+	Enforcement keepalive.EnforcementPolicy
+
+	// SettingsTimeout is how long the peer may take to acknowledge SETTINGS.
+	// Zero means a minute, less than zero any time.
+	SettingsTimeout time.Duration
+
 	// Logger gets a warning when a connection is lost. Nil logs nothing.
 	Logger *slog.Logger
 
@@ -214,6 +232,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.FaultBurst <= 0 {
 		c.FaultBurst = defaultFaultBurst
+	}
+	if c.SettingsTimeout == 0 {
+		c.SettingsTimeout = settingsAckTime
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -77,6 +77,9 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 		done:  make(chan struct{}),
 		in:    input.New(nc),
 	}
+	if alive := &c.s.control.pings.alive; alive.On() {
+		outbox.LimitUnacknowledged(nc, alive.Timeout())
+	}
 	c.written = sync.NewCond(&c.mu)
 	c.w.socket = outbox.NewSocket(nc)
 	c.s.trace.Sink, c.s.trace.Conn = cfg.Trace, connNumbers.Add(1)
@@ -231,7 +234,7 @@ func (c *conn) performPing(p *transport.Ping) {
 	if c.s.control.closed != nil {
 		err = c.s.wrapError(status.Unavailable, "connection closed", c.s.control.closed)
 	} else {
-		c.s.ping(p.OnAck)
+		err = c.s.pingFor(p.OnAck)
 	}
 	if p.OnInitiate != nil {
 		c.s.control.events = append(c.s.control.events, event{done: p.OnInitiate, err: err})

@@ -14,6 +14,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
@@ -177,7 +178,7 @@ func TestFloodOfPings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, theirs := memconn.PipeSize(4096)
 		go io.WriteString(theirs, frame.ClientPreface)
-		tr, err := http2.Accept(t.Context(), ours, nil, http2.Config{})
+		tr, err := http2.Accept(t.Context(), ours, nil, http2.Config{Enforcement: keepalive.EnforcementPolicy{MinTime: -1, PermitWithoutStream: true}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -25,9 +25,10 @@
 //   - Up: package transport's, all of it.
 //   - Down: any reliable, ordered net.Conn. One with a file descriptor is
 //     written without blocking, every other by the flushing goroutine.
+//   - A silent peer is given up, and a client that sends too many PINGs: who
+//     asks when is package keepalive, gRFC A8; ping.go has the other PINGs.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing. Keepalive and its enforcement come with the
-//     complete transport. Server push and priorities: gRPC has no use for them.
+//     ages, load balancing, server push, priorities.
 //
 // # Goroutines
 //
@@ -53,6 +54,7 @@
 // # Reading order
 //
 // ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, early/early.go, send.go,
-// alarm/alarm.go, budget/budget.go, session.go, settings.go, ping.go, goaway.go, deliver.go, writer.go, input/input.go, loops.go,
+// alarm/alarm.go, budget/budget.go, session.go, settings.go, keepalive/keepalive.go, ping.go,
+// goaway.go, deliver.go, writer.go, input/input.go, loops.go,
 // conn.go.
 package http2

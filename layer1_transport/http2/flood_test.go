@@ -12,6 +12,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
 
@@ -131,6 +132,9 @@ func TestFloodsThatAreNotRead(t *testing.T) {
 	}
 }
 
+// anyPings is the policy of a server that takes them all.
+var anyPings = keepalive.EnforcementPolicy{MinTime: -1, PermitWithoutStream: true}
+
 // pinged counts the answers to pings that an application asked for.
 type pinged struct{ answered, failed atomic.Int32 }
 
@@ -156,7 +160,7 @@ func TestTwoThatStopReading(t *testing.T) {
 			}
 			dialled <- tr
 		}()
-		tr, err := Accept(t.Context(), theirs, nil, Config{})
+		tr, err := Accept(t.Context(), theirs, nil, Config{Enforcement: anyPings})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/alarm"
 	"github.com/strata-grpc/strata/layer1_transport/http2/budget"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
@@ -175,6 +176,9 @@ func (s *session) onGoAway(h frame.Header, p []byte) error {
 	}
 	cause := s.newError(status.Unavailable, fmt.Sprintf("connection ended by the peer with GOAWAY %v %q", f.Code, clipDebug(f.Debug)))
 	cause.HTTP2, cause.HasHTTP2 = f.Code, true
+	if f.Code == frame.CodeEnhanceYourCalm && string(f.Debug) == keepalive.TooManyPings {
+		cause.Cause = keepalive.ErrTooManyPings
+	}
 	if s.role == server {
 		// A client that leaves should open no more streams. Our own GOAWAY
 		// tells it what becomes of one that it opens all the same.

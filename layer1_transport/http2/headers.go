@@ -179,6 +179,7 @@ func (s *session) reject(in *incoming, e *headerblock.BlockError) {
 		s.resetID(in.id, frame.CodeInternal)
 		return
 	}
+	s.sentForCall()
 	s.out.Append(func(b []byte) []byte {
 		start := len(b)
 		b = frame.AppendHeaders(b, in.id, true, block, frame.MinMaxFrameSize)
@@ -301,6 +302,7 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 	if err != nil && !streamOnly(err) {
 		return err
 	}
+	s.receivedForCall()
 	switch {
 	case !st.state.mayRecv():
 		s.breach(st, frame.CodeStreamClosed, "the peer sent HEADERS after END_STREAM")

@@ -128,6 +128,7 @@ func (s *session) onData(h frame.Header, p []byte) error {
 	if !s.flow.recv.take(len(p)) {
 		return connError(frame.CodeFlowControl, "DATA of %d bytes passes the window of the connection", len(p))
 	}
+	s.receivedForCall()
 	s.probeWindows(len(p))
 	st := s.streams[h.StreamID]
 	if st == nil || !st.state.mayRecv() {

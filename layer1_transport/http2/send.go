@@ -76,6 +76,9 @@ func (s *session) open(st *stream) {
 	s.become(st, stateOpen)
 	s.streams[st.id] = st
 	st.owner.Ref()
+	if s.control.pings.alive.Asleep() {
+		s.checkAlive(time.Now())
+	}
 	s.pump(st)
 	if s.ids.next > frame.MaxStreamID { // RFC 9113 §5.1.1: the next call needs another connection
 		s.drain(s.newError(status.Unavailable, "the stream identifiers of the connection are used up"))
@@ -141,6 +144,7 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	if !st.send.headers {
 		st.send.refusal = end || list.HTTPStatus != "200"
 	}
+	s.sentForCall()
 	st.send.headers = true
 	if end {
 		s.endSend(st)
@@ -188,6 +192,7 @@ func (s *session) sendData(st *stream) bool {
 	}
 	m.window.take(n)
 	s.flow.send.take(n)
+	s.sentForCall()
 	end := n == left && st.ops.stm != nil && s.role == client
 	s.out.Bulk(frame.HeaderLen + n)
 	dst := s.out.Small()

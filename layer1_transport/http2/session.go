@@ -55,7 +55,7 @@ type session struct {
 	control connControl
 	block   blockState
 	in      incoming
-	now     time.Time // of the last read
+	now     time.Time // of the last read, or when the session began
 
 	trace    wiretrace.Tracer
 	decoding uint32 // the stream of the block that is being decoded
@@ -91,20 +91,24 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		control: connControl{peerLast: frame.MaxStreamID},
 		peer:    initialPeerSettings(),
 		flow:    newConnFlow(&cfg),
+		now:     time.Now(),
 	}
 	faults := cfg.FaultBurst
 	if r == server {
 		faults = max(faults, int(min(cfg.MaxStreams, math.MaxInt32)))
 	}
 	s.control.faults = budget.New(faults, max(1, faults/faultRefill))
+	s.control.pings = newPings(r, &cfg)
 	return s
 }
 
 // What a session waits for with time. The file in brackets has the rule.
 const (
-	alarmDrainPing alarm.Kind = iota // the answer to the PING of a graceful end (goaway.go)
-	alarmSendStall                   // the peer's windows (window.go)
-	alarmEarly                       // the end of streams that were answered early (headers.go)
+	alarmDrainPing   alarm.Kind = iota // the answer to the PING of a graceful end (goaway.go)
+	alarmSendStall                     // the peer's windows (window.go)
+	alarmEarly                         // the end of streams that were answered early (headers.go)
+	alarmKeepalive                     // a sign of life of the peer (ping.go)
+	alarmSettingsAck                   // the receipt for our SETTINGS (settings.go)
 )
 
 // onAlarms does what is due. conn calls it when the time has come that
@@ -122,6 +126,12 @@ func (s *session) onAlarms(now time.Time) error {
 			s.endStalled(now)
 		case alarmEarly:
 			s.endEarly(now)
+		case alarmKeepalive:
+			if !s.checkAlive(now) {
+				return s.deadPeer()
+			}
+		case alarmSettingsAck:
+			return connError(frame.CodeSettingsTimeout, "no SETTINGS acknowledgement for %v", s.cfg.SettingsTimeout) // RFC 9113 §6.5.3
 		}
 	}
 }
@@ -241,6 +251,7 @@ func (s *session) idleCheck(id uint32, what string) error {
 // appendWindowUpdate sends WINDOW_UPDATE, unless there is nothing to give.
 func (s *session) appendWindowUpdate(id, increment uint32) {
 	if increment > 0 {
+		s.sentForCall()
 		s.out.Commit(s.windowUpdate(s.out.Small(), id, increment))
 	}
 }

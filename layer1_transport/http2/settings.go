@@ -3,6 +3,7 @@ package http2
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -28,8 +29,12 @@ func initialPeerSettings() peerSettings {
 }
 
 // greet appends the first frames of this end: the preface of a client, our
-// SETTINGS, and the connection window. RFC 9113 §3.4.
+// SETTINGS, and the connection window. RFC 9113 §3.4. From then on the peer owes
+// a receipt and signs of life.
 func (s *session) greet() {
+	s.now = time.Now()
+	s.awaitReceipt()
+	s.checkAlive(s.now)
 	s.out.Append(func(b []byte) []byte {
 		if s.role == client {
 			b = append(b, frame.ClientPreface...)
@@ -63,8 +68,7 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 		return err
 	}
 	if f.Ack {
-		s.onReceipt()
-		return nil
+		return s.onSettingsAck()
 	}
 	if f.Len() > maxSettings {
 		return connError(frame.CodeEnhanceYourCalm, "SETTINGS with %d entries, the limit is %d", f.Len(), maxSettings)
@@ -101,6 +105,31 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 	}
 	s.openWaiting()
 	s.pumpWaiting()
+	return nil
+}
+
+// awaitReceipt begins the time that the peer has for our oldest SETTINGS that
+// it has not acknowledged. RFC 9113 §6.5.3.
+func (s *session) awaitReceipt() {
+	if s.cfg.SettingsTimeout > 0 {
+		s.control.alarms.Arm(alarmSettingsAck, s.now.Add(s.cfg.SettingsTimeout))
+	}
+}
+
+// onSettingsAck takes the receipt for our oldest SETTINGS. RFC 9113 §6.5.3 does
+// not say what one receipt too many is. It is an error, as in most
+// implementations: nobody could tell any more which settings the peer has.
+func (s *session) onSettingsAck() error {
+	f := &s.flow
+	if f.receipts == f.settings {
+		return connError(frame.CodeProtocol, "a SETTINGS acknowledgement for no SETTINGS")
+	}
+	s.onReceipt()
+	if f.receipts < f.settings {
+		s.awaitReceipt()
+	} else {
+		s.control.alarms.Disarm(alarmSettingsAck)
+	}
 	return nil
 }
 

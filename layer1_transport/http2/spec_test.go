@@ -60,7 +60,7 @@ func TestRFC9113_3_4_Preface(t *testing.T) {
 		{"a client begins with SETTINGS", "client greet", "send SETTINGS SETTINGS_INITIAL_WINDOW_SIZE"},
 		{"a server begins with SETTINGS", "server greet", "send SETTINGS SETTINGS_INITIAL_WINDOW_SIZE"},
 		{"the first frame of the peer is SETTINGS", "server\nrecv WINDOW_UPDATE incr=1", "connection PROTOCOL_ERROR"},
-		{"the receipt of ours does not stand for it", "server\nrecv SETTINGS ACK\nrecv PING data=1", "connection PROTOCOL_ERROR"},
+		{"the receipt of ours does not stand for it", "server greet\nrecv SETTINGS ACK\nrecv PING data=1", "connection PROTOCOL_ERROR"},
 		{"SETTINGS may be empty", "server\nrecv SETTINGS", "send SETTINGS ACK"},
 	})
 }
@@ -108,7 +108,9 @@ func TestRFC9113_5_1_2_Concurrency(t *testing.T) {
 func TestRFC9113_6_5_3_Synchronization(t *testing.T) {
 	playSpec(t, []specRow{
 		{"each SETTINGS has its receipt", aServer + "recv SETTINGS max_streams=1", "send SETTINGS ACK"},
-		{"a receipt has none", aServer + "recv SETTINGS ACK", ""},
+		{"a receipt has none", "server greet\nrecv SETTINGS\nrecv SETTINGS ACK", ""},
+		{"one for nothing leaves in doubt what the peer has", "server greet\nrecv SETTINGS\nrecv SETTINGS ACK\nrecv SETTINGS ACK", "connection PROTOCOL_ERROR"},
+		{"without one the connection ends", "server greet\nrecv SETTINGS\nadvance 1m", "connection SETTINGS_TIMEOUT"},
 		{"values are applied before the receipt: what they allow follows it", aCall + "recv SETTINGS initial_window=0\na message len=10\nrecv SETTINGS initial_window=65535", "send SETTINGS ACK\nsend DATA"},
 	})
 }

@@ -20,6 +20,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -79,6 +80,7 @@ func (s *script) step(line string) string {
 	case "client", "server":
 		s.begin(words[0], parseArgs(words[1:]))
 	case "recv":
+		s.c.s.now = time.Now()
 		s.recv(words[1], args)
 	case "goaway":
 		s.c.s.startGoAway(&transport.Goaway{Debug: "bye"})
@@ -109,6 +111,7 @@ func (s *script) advance(text string) {
 		}
 		time.Sleep(time.Until(next)) //bars:allow sleep each transcript runs in a bubble
 		if err := s.c.s.onAlarms(time.Now()); err != nil {
+			s.broke = err
 			fmt.Fprintf(&s.out, "connection error: %v\n", err)
 			return
 		}
@@ -127,6 +130,8 @@ func (s *script) begin(role string, args scriptArgs) {
 		MaxStreamWindow: int32(args.number("max_stream_window")), MaxConnWindow: int32(args.number("max_conn_window")),
 		MaxHeaderList: uint32(args.number("max_header_list")),
 		FirstStreamID: uint32(args.number("first_stream")),
+		Keepalive:     keepalive.Params{Time: args.duration("time"), Timeout: args.duration("timeout"), PermitWithoutStream: args.has("permit")},
+		Enforcement:   keepalive.EnforcementPolicy{MinTime: args.duration("min_time"), PermitWithoutStream: args.has("permit")},
 	}.withDefaults()
 	s.c = &conn{s: newSession(r, nil, cfg)}
 	s.c.s.control.watchers = []connectivity.Watcher{s}
@@ -374,6 +379,16 @@ func (a scriptArgs) fill(md *metadata.List) {
 
 func (a scriptArgs) has(k string) bool    { _, ok := a[k]; return ok }
 func (a scriptArgs) text(k string) string { return strings.ReplaceAll(a[k], "_", " ") }
+func (a scriptArgs) duration(k string) time.Duration {
+	if !a.has(k) {
+		return 0
+	}
+	d, err := time.ParseDuration(a[k])
+	if err != nil {
+		panic(err)
+	}
+	return d
+}
 func (a scriptArgs) number(k string) int {
 	n, err := strconv.ParseInt(a[k], 0, 64)
 	if err != nil && a[k] != "" {
@@ -411,7 +426,7 @@ func (s *script) frame(kind string, a scriptArgs) []byte {
 		data[7] = byte(a.number("data"))
 		return frame.AppendPing(nil, a.has("ACK"), data)
 	case "GOAWAY":
-		return frame.AppendGoAway(nil, uint32(a.number("last")), frame.ErrCode(a.number("code")), a.text("debug"))
+		return frame.AppendGoAway(nil, uint32(a.number("last")), frame.ErrCode(a.number("code")), a["debug"])
 	case "RAW":
 		b, err := hex.DecodeString(a["hex"])
 		if err != nil {

@@ -289,7 +289,9 @@ func (s *session) widenStreams() {
 
 // sendInitialWindow tells the peer what windows its streams have.
 func (s *session) sendInitialWindow(size int64) {
-	s.flow.settings++
+	if s.flow.settings++; s.flow.settings-s.flow.receipts == 1 {
+		s.awaitReceipt()
+	}
 	s.out.Append(func(b []byte) []byte {
 		start := len(b)
 		set := frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(size)}
@@ -318,9 +320,6 @@ func (s *session) watchUnread() {
 // credit that was held is given back. RFC 9113 §6.5.3, §6.9.2.
 func (s *session) onReceipt() {
 	f := &s.flow
-	if f.receipts == f.settings {
-		return // of nothing
-	}
 	f.receipts++
 	if f.receipts != f.narrowed {
 		return
