@@ -85,7 +85,8 @@ func (c *Channel) notReady(s connectivity.State, code status.Code, cause error) 
 }
 
 // Ping sends one PING and waits for its answer. A channel without a connection
-// fails it.
+// fails it, and so does one more soon after others with no call in between, since
+// the server would take it for abuse: RESOURCE_EXHAUSTED.
 func (c *Channel) Ping(ctx context.Context) error {
 	p := &pingWaiter{answered: make(chan error, 1)}
 	c.calls.stack.StartTransportOp(&transport.Op{Ping: &transport.Ping{OnAck: p}})

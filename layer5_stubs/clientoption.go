@@ -10,6 +10,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -104,6 +105,14 @@ func WithContextDialer(dial func(ctx context.Context, addr string) (net.Conn, er
 // it is the proxy that looks up their names. [WithContextDialer] does without
 // proxies too.
 func WithNoProxy() DialOption { return passOn(surface.WithNoProxy()) }
+
+// WithKeepaliveParams sets when a silent server is asked for a sign of life. The
+// default is never. A server that finds its PINGs too many ends the connection,
+// and the channel then doubles the time; one with the defaults of gRPC takes one
+// in 5 min, and none without calls.
+func WithKeepaliveParams(p keepalive.Params) DialOption {
+	return dialOption(func(c *dialConfig) { c.http2.Keepalive = p })
+}
 
 // ConnectParams says how often a connection is attempted.
 type ConnectParams struct {

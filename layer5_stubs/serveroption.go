@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
@@ -49,6 +50,18 @@ func MaxSendMsgSize(bytes int) ServerOption {
 // connection. The default is 1024.
 func MaxConcurrentStreams(n uint32) ServerOption {
 	return serverOption(func(c *serverConfig) { c.http2.MaxStreams = n })
+}
+
+// KeepaliveParams sets when a silent client is asked for a sign of life. The
+// default is every 2 h; [keepalive.Never] switches it off.
+func KeepaliveParams(p keepalive.Params) ServerOption {
+	return serverOption(func(c *serverConfig) { c.http2.Keepalive = p })
+}
+
+// KeepaliveEnforcementPolicy sets which PINGs of clients are taken. The default
+// is one in 5 min, and in 2 h from a client without calls.
+func KeepaliveEnforcementPolicy(p keepalive.EnforcementPolicy) ServerOption {
+	return serverOption(func(c *serverConfig) { c.http2.Enforcement = p })
 }
 
 // ConnectionTimeout bounds the time from accepting a connection to the first

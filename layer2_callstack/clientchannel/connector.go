@@ -2,13 +2,18 @@ package clientchannel
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/proxy"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
@@ -18,6 +23,11 @@ import (
 // connection with creds, sends the preface and waits for the server's SETTINGS,
 // all before ctx ends. dial may be nil. One that ignores its context is left
 // behind when ctx ends, and what it returns later is closed.
+//
+// When a server ends a connection because of too many keepalive PINGs, those
+// that the connector makes afterwards have twice the time between them. gRFC A8.
+// cfg.Logger is told so; the connections get no logger, because the channel
+// warns of those that are lost.
 func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg http2.Config) ConnectFunc {
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
@@ -29,6 +39,7 @@ func NewConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 
 // newConnector is NewConnector for a dialer that ends with its context.
 func newConnector(creds credentials.TransportCredentials, dial DialFunc, cfg http2.Config) ConnectFunc {
+	calm := newCalmDown(cfg)
 	return func(ctx context.Context, addr resolver.Address, authority string) (transport.Transport, error) {
 		raw, err := dial(ctx, addr.NetworkOrTCP(), addr.Addr)
 		trace.Socket(cfg.Trace, "dial", addr.Addr, err)
@@ -46,7 +57,69 @@ func newConnector(creds credentials.TransportCredentials, dial DialFunc, cfg htt
 			raw.Close()
 			return nil, err
 		}
-		return http2.Connect(ctx, conn, auth, cfg) // which closes conn if it fails
+		cfg := calm.config()
+		t, err := http2.Connect(ctx, conn, auth, cfg) // which closes conn if it fails
+		if err == nil && cfg.Keepalive.Time > 0 {
+			t.PerformOp(&transport.Op{StartWatch: &pingWatch{calm: calm, used: cfg.Keepalive, peer: t.Peer().String()}})
+		}
+		return t, err
+	}
+}
+
+// A calmDown is what the connections of one connector have learned from servers
+// that found their keepalive PINGs too many. gRFC A8.
+type calmDown struct {
+	logger *slog.Logger // set by newCalmDown, read-only afterwards
+
+	mu sync.Mutex // a leaf
+	// Guarded by mu.
+	cfg http2.Config // of the next connection
+}
+
+func newCalmDown(cfg http2.Config) *calmDown {
+	logger := cfg.Logger
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.Logger = nil
+	return &calmDown{logger: logger, cfg: cfg}
+}
+
+func (c *calmDown) config() http2.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cfg
+}
+
+// tooMany doubles the time of used, unless another connection has done so.
+func (c *calmDown) tooMany(used keepalive.Params, peer string) {
+	next := used.Doubled()
+	c.mu.Lock()
+	news := next.Time > c.cfg.Keepalive.Time
+	if news {
+		c.cfg.Keepalive.Time = next.Time
+	}
+	c.mu.Unlock()
+	if news {
+		c.logger.Warn("the server does not take that many keepalive PINGs; new connections of the channel send them half as often",
+			"peer", peer, "time", used.Client().Time, "new_time", next.Time)
+	}
+}
+
+// A pingWatch watches one connection for the reproach of its server.
+type pingWatch struct {
+	calm *calmDown
+	used keepalive.Params
+	peer string
+
+	told bool // OnState is not called twice at the same time
+}
+
+// OnState is told of the end of the connection.
+func (w *pingWatch) OnState(_ connectivity.State, cause error) {
+	if !w.told && errors.Is(cause, keepalive.ErrTooManyPings) {
+		w.told = true
+		w.calm.tooMany(w.used, w.peer)
 	}
 }
 
@@ -124,10 +197,9 @@ func (c *Config) route(target resolver.Target, b resolver.Builder) (resolver.Bui
 	return b, direct // what NO_PROXY has of the name holds for its addresses
 }
 
-// defaultConnect is the connector of a channel that was given none. The
-// transport gets no logger: the channel warns of a lost connection itself.
+// defaultConnect is the connector of a channel that was given none.
 func defaultConnect(cfg *Config, dial DialFunc) ConnectFunc {
 	http2 := cfg.HTTP2
-	http2.Trace, http2.Logger = cfg.Trace, nil
+	http2.Trace, http2.Logger = cfg.Trace, cfg.Logger
 	return newConnector(cfg.Credentials, dial, http2)
 }

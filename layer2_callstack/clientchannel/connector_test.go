@@ -1,9 +1,12 @@
 package clientchannel
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net"
 	"path/filepath"
 	"reflect"
@@ -16,6 +19,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 )
 
@@ -216,5 +220,43 @@ func TestRoute(t *testing.T) {
 				t.Errorf("dialling ends with %v, want %s", err, tc.dials)
 			}
 		})
+	}
+}
+
+// TestCalmDown: of several connections with the same keepalive time the first
+// that is reproached doubles it for all new ones, and others do not again.
+func TestCalmDown(t *testing.T) {
+	var log bytes.Buffer
+	calm := newCalmDown(http2.Config{Keepalive: keepalive.Params{Time: time.Minute}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if calm.config().Logger != nil {
+		t.Error("a connection gets the logger")
+	}
+	reproach := fmt.Errorf("goaway: %w", keepalive.ErrTooManyPings)
+	watch := func(used time.Duration) *pingWatch {
+		return &pingWatch{calm: calm, used: keepalive.Params{Time: used}, peer: "a:1"}
+	}
+	first, second, other := watch(time.Minute), watch(time.Minute), watch(time.Minute)
+	for _, step := range []struct {
+		what  string
+		w     *pingWatch
+		cause error
+		time  time.Duration
+		warns int
+	}{
+		{"a state without a cause", first, nil, time.Minute, 0},
+		{"another cause", other, errors.New("reset"), time.Minute, 0},
+		{"the reproach", first, reproach, 2 * time.Minute, 1},
+		{"the same connection again", first, reproach, 2 * time.Minute, 1},
+		{"another of the same time", second, reproach, 2 * time.Minute, 1},
+		{"one that was made afterwards", watch(2 * time.Minute), reproach, 4 * time.Minute, 2},
+		{"an old one", watch(time.Minute), reproach, 4 * time.Minute, 2},
+	} {
+		step.w.OnState(connectivity.Idle, step.cause)
+		if got := calm.config().Keepalive.Time; got != step.time {
+			t.Errorf("%s: the time is %v, want %v", step.what, got, step.time)
+		}
+		if got := strings.Count(log.String(), "level=WARN"); got != step.warns {
+			t.Errorf("%s: %d warnings, want %d", step.what, got, step.warns)
+		}
 	}
 }

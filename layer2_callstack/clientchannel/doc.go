@@ -26,6 +26,8 @@
 //     again and nobody hears of it, the first transparent retry of gRFC A6.
 //   - Down: a ConnectFunc that ends with its context, and transports that tell
 //     their watchers of Idle (draining) and Shutdown (closed).
+//   - Down: a server that takes fewer keepalive PINGs is sent half as many on
+//     the next connection.
 //   - Not here: every other retry, hedging, service config, health checking,
 //     round_robin, idle timeouts.
 //
@@ -45,7 +47,8 @@
 //
 // # Locks
 //
-// call.mu < pickQueue.mu: take call.mu first. serializer.mu is taken alone.
+// call.mu < pickQueue.mu: take call.mu first. serializer.mu and calmDown.mu are
+// taken alone.
 // None is held while a resolver, balancer, picker, watcher, connector, batch
 // callback or the stack below runs.
 //
