@@ -160,7 +160,8 @@ type Record struct {
 	// bytes and what a step cuts into several, and all bytes.
 	Sent, SentBytes int64
 
-	// Received counts frames by type, "RST_STREAM", those with a code by both,
+	// Received counts frames by type, "RST_STREAM", answers apart from what they
+	// answer, "PING" and "PING ACK", those with a code by type and code as well,
 	// "RST_STREAM CANCEL", and header blocks by their status, "grpc-status=14".
 	Received map[string]int
 
@@ -184,6 +185,10 @@ type GoAway struct {
 
 // note counts a frame.
 func (r *Record) note(e *event) {
+	if (e.name == "PING" || e.name == "SETTINGS") && e.ack() {
+		r.Received[e.name+" ACK"]++
+		return
+	}
 	r.Received[e.name]++
 	switch e.name {
 	case "DATA":

@@ -103,16 +103,6 @@ func (p *peer) next(deadline time.Time) (event, bool) {
 	return e, true
 }
 
-// violated returns what is wrong with the peer's flow control.
-func (p *peer) violated() error {
-	p.m.mu.Lock()
-	defer p.m.mu.Unlock()
-	if p.in.violation != "" {
-		return errors.New(p.in.violation)
-	}
-	return nil
-}
-
 // match reports whether e is what the step wants, and if so sets the variables
 // that the step asks for by "?name".
 func (s *expectStep) match(p *peer, e *event) (bool, error) {

@@ -66,6 +66,11 @@ func TestScriptsMeet(t *testing.T) {
 			server: serverHello + "ignore SETTINGS\nexpect HEADERS stream=1 -END_STREAM :path=/s/m\n",
 		},
 		{
+			name:   "an answer does not come into a block",
+			client: "answer PING\nsend PREFACE\nsend HEADERS stream=1 -END_HEADERS x=y\nwait 2s\nsend CONTINUATION stream=1 a=b\nawait close\n",
+			server: "await PREFACE\nwait 1s\nsend PING data=5\nexpect HEADERS x=y a=b\nexpect PING ACK data=5\n",
+		},
+		{
 			name:   "a block of bytes",
 			client: clientHello + "send HEADERS stream=1 block=8386+82*3 x=y\nawait close\n",
 			server: serverHello + "await HEADERS :method=POST :method=GET x=y\n",

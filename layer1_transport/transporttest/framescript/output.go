@@ -26,7 +26,9 @@ type output struct {
 	// Guarded by m.mu.
 	waiting []byte
 	spare   []byte
-	busy    bool // a write is going on
+	open    bool   // a header block of the script is not complete
+	held    []byte // answers that wait for its end
+	busy    bool   // a write is going on
 	err     error
 	stalled bool // the peer took nothing for the script's limit
 	drops   int  // bytes of each write while dripping; 0: all at once
@@ -41,6 +43,21 @@ func (o *output) append(b []byte) error {
 	o.m.mu.Lock()
 	defer o.m.mu.Unlock()
 	return o.appendLocked(b)
+}
+
+// appendBlock is append for a frame of a header block. Nothing may come between
+// the frames of one, RFC 9113 §4.3, so that answers wait for the last.
+func (o *output) appendBlock(b []byte, last bool) error {
+	o.m.mu.Lock()
+	defer o.m.mu.Unlock()
+	o.open = true
+	err := o.appendLocked(b)
+	if last {
+		o.open = false
+		o.put(o.held)
+		o.held = nil
+	}
+	return err
 }
 
 // appendLocked is append. Caller holds m.mu.
@@ -69,7 +86,11 @@ func (o *output) put(b []byte) {
 
 // answer adds an automatic answer. Caller holds m.mu.
 func (o *output) answer(b []byte) {
-	if len(o.waiting) < maxAnswers && o.err == nil {
+	switch {
+	case len(o.waiting)+len(o.held) >= maxAnswers || o.err != nil:
+	case o.open:
+		o.held = append(o.held, b...)
+	default:
 		o.put(b)
 	}
 }

@@ -165,12 +165,20 @@ func (p *peer) ended(how string) bool {
 // forgive notes that the script knows that the peer may be gone.
 func (p *peer) forgive() { p.forgiven = true }
 
-// finish sends what the steps have left, and returns what went wrong that no
-// step has looked at.
+// finish sends what the steps have left, unless the script knows that nobody
+// takes it, and returns what went wrong that no step has looked at.
 func (p *peer) finish() error {
+	if p.forgiven && p.ended("close") {
+		return p.violated()
+	}
 	if err := p.out.drain(); err != nil && !p.forgiven {
 		return &Error{Script: p.script.name, Line: p.last, Reason: fmt.Sprintf("%v at the end of the script: %s", err, p.out.why())}
 	}
+	return p.violated()
+}
+
+// violated returns what is wrong with the peer's flow control.
+func (p *peer) violated() error {
 	p.m.mu.Lock()
 	defer p.m.mu.Unlock()
 	if p.in.violation != "" {

@@ -40,6 +40,9 @@ func (s *sendStep) run(p *peer) error {
 	if e.err != nil {
 		return e.err
 	}
+	if s.name == "HEADERS" || s.name == "PUSH_PROMISE" || s.name == "CONTINUATION" {
+		return p.out.appendBlock(p.frame.Bytes(), s.flag("END_HEADERS", true))
+	}
 	return p.out.append(p.frame.Bytes())
 }
 

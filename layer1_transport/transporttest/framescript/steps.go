@@ -273,7 +273,7 @@ func (s setStep) run(p *peer) error {
 	return nil
 }
 
-// A countStep is "count KIND [code=…] [min=n] [max=n]".
+// A countStep is "count KIND [ACK] [code=…] [min=n] [max=n]".
 type countStep struct {
 	name     string // as in Record.Received
 	min, max value
@@ -290,6 +290,8 @@ func parseCount(rest []word) (action, error) {
 	for _, w := range rest[1:] {
 		var err error
 		switch {
+		case w.String() == "ACK":
+			s.name += " ACK"
 		case w.key == "code" && w.op == "=":
 			s.name += " " + w.val
 			_, err = parseCode(w.val)
@@ -298,7 +300,7 @@ func parseCount(rest []word) (action, error) {
 		case w.key == "max" && w.op == "=":
 			s.max, err = number(w.val)
 		default:
-			err = fmt.Errorf("%q is none of code=, min= and max=", clip(w.String()))
+			err = fmt.Errorf("%q is none of ACK, code=, min= and max=", clip(w.String()))
 		}
 		if err != nil {
 			return nil, err
