@@ -10,7 +10,6 @@ import (
 // with the test here that has the same to say, or why there is none. A row
 // whose test is gone fails.
 func TestNamesOfCore(t *testing.T) {
-	const keepalive = "keepalive and its enforcement: http2/keepalive_test.go"
 	for _, row := range []struct {
 		core string // suite, and case where it has several
 		file string // empty where there is no such test here
@@ -39,13 +38,15 @@ func TestNamesOfCore(t *testing.T) {
 		{"http2_settings_test: applied and acknowledged", "http2/spec_test.go", "TestRFC9113_6_5_3_Synchronization"},
 		{"max_concurrent_streams_policy_test", "http2/spec_test.go", "TestRFC9113_5_1_2_Concurrency"},
 		{"max_concurrent_streams_policy_test: overload", "http2/faults_test.go", "TestRapidResets"},
-		{"ping_abuse_policy_test", "", keepalive},
+		{"ping_abuse_policy_test", "http2/keepalive/enforcer_test.go", "TestPingAbusePolicy"},
 		{"ping_callbacks_test: ping and answer", "transporttest/connection_cases.go", "a ping is initiated and answered"},
 		{"ping_callbacks_test: cancelled", "transporttest/connection_cases.go", "a ping of a closed connection fails"},
-		{"ping_configuration_test", "", keepalive},
-		{"ping_rate_policy_test", "http2/bdp/bdp_test.go", "TestPingsBecomeRare"},
+		{"ping_configuration_test", "http2/keepalive/pinger_test.go", "TestPingConfiguration"},
+		{"ping_callbacks_test: shared", "http2/keepalive_test.go", "TestPingCallbacks"},
+		{"ping_rate_policy_test: operations", "http2/keepalive/enforcer_test.go", "TestPingRatePolicy"},
+		{"ping_rate_policy_test: measuring", "http2/bdp/bdp_test.go", "TestPingsBecomeRare"},
 		{"remove_stream_from_stalled_lists_test", "http2/stalled_test.go", "TestRemoveStreamFromStalledLists"},
-		{"settings_timeout_test: Basic", "", "the receipt of SETTINGS: http2/keepalive_test.go; their coming is TestSilentClient"},
+		{"settings_timeout_test: Basic", "http2/keepalive_test.go", "TestSettingsTimeout"},
 		{"stream_leak_with_queued_flow_control_update_test", "http2/stalled_test.go", "TestStreamLeakWithQueuedFlowControlUpdate"},
 		{"streams_not_seen_test: StartStreamBeforeGoaway", "http2/graceful_test.go", `"StartStreamBeforeGoaway"`},
 		{"streams_not_seen_test: StartStreamAfterGoaway", "http2/graceful_test.go", `"StartStreamAfterGoaway"`},
@@ -53,7 +54,8 @@ func TestNamesOfCore(t *testing.T) {
 		{"streams_not_seen_test: ZeroConcurrency", "http2/graceful_test.go", `"ZeroConcurrency, then GOAWAY"`},
 		{"streams_not_seen_test: ZeroConcurrencyTransportDestroyed", "http2/graceful_test.go", `"ZeroConcurrency, then the end"`},
 		{"too_many_pings_test: lots of calls that the server cancels", "http2/faults_test.go", "TestCancelStorm"},
-		{"too_many_pings_test: KeepaliveThrottling", "", keepalive},
+		{"too_many_pings_test: TestLotsOfServerCancelledRpcsDoesntGiveTooManyPings", "http2/keepalive_test.go", "TestServerCancelledCallsEarnNoStrikes"},
+		{"too_many_pings_test: KeepaliveThrottling", "../layer5_stubs/keepalive_test.go", "TestTooManyPings"},
 		{"too_many_pings_test: BdpPingNotSentWithoutReceiveSideActivity", "http2/bdp/bdp_test.go", "TestSmallFramesCauseNoPing"},
 		{"too_many_pings_test: TransportsGetCleanedUpOnDisconnect", "transporttest/kit.go", "goroutines are left after Close of both ends"},
 		{"varint_test", "http2/headerblock/decoder_test.go", "TestIndexedPrefix"},
