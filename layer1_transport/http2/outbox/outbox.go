@@ -11,6 +11,7 @@ package outbox
 
 import (
 	"net"
+	"sync"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 )
@@ -19,31 +20,36 @@ import (
 // cheaper than another element of writev.
 const copyLimit = 8 << 10
 
-// keepLimit bounds the buffer that is kept for the next batch. idleLimit does
-// so for a batch that has used less than a quarter of it, so that a connection
-// gives back what only a burst has needed.
-const (
-	keepLimit = 1 << 20
-	idleLimit = 64 << 10
-)
+// keepLimit bounds the buffer that is kept for a later batch.
+const keepLimit = 1 << 20
+
+// memories holds the memory of batches, so that a connection with nothing to
+// write has none. Plain memory, so it may be shared.
+var memories sync.Pool
 
 // An Outbox collects frames in the order in which they are to be written.
 //
 // Invariant: Len() is the length of what Take would return.
 type Outbox struct {
 	batch Batch
-	spare Batch // the memory of a batch that was written
+	spare Batch // the memory of a batch that was written, while others wait
 	total int64 // bytes ever appended
 	shut  bool  // Discard was called
 }
 
 // A Batch is what one write is to carry.
 type Batch struct {
+	memory
+	home *memory // where memory lies in the pool; nil before there is any
+	size int
+	bulk int // of size: what flow control or the application paces
+}
+
+// A memory is what a batch is made of.
+type memory struct {
 	small []byte
 	large []piece
-	size  int
-	bulk  int         // of size: what flow control or the application paces
-	iov   net.Buffers // memory of buffers
+	iov   net.Buffers // memory of Buffers
 }
 
 // A piece is payload that stands between two of the small bytes.
@@ -74,7 +80,12 @@ func (o *Outbox) Append(f func(dst []byte) []byte) { o.Commit(f(o.Small())) }
 
 // Small returns the buffer for appending. It must be given to Commit before
 // anything else is called.
-func (o *Outbox) Small() []byte { return o.batch.small }
+func (o *Outbox) Small() []byte {
+	if o.batch.home == nil {
+		o.batch.take()
+	}
+	return o.batch.small
+}
 
 // Commit takes back the buffer of Small, with what was appended to it.
 func (o *Outbox) Commit(b []byte) {
@@ -93,6 +104,9 @@ func (o *Outbox) AppendPayload(buf *transport.Buffer, data []byte) {
 	if len(data) < copyLimit || o.shut {
 		o.Commit(append(o.Small(), data...))
 		return
+	}
+	if o.batch.home == nil {
+		o.batch.take()
 	}
 	buf.Ref()
 	o.batch.large = append(o.batch.large, piece{at: len(o.batch.small), data: data, buf: buf})
@@ -115,13 +129,38 @@ func (o *Outbox) Take() Batch {
 	return b
 }
 
-// Recycle releases the payload of b and keeps its memory for a later batch.
+// Recycle releases the payload of b and keeps its memory for a later batch: of
+// this outbox if something waits, else of any.
 func (o *Outbox) Recycle(b Batch) {
 	b.Release()
-	if size := cap(b.small); size > keepLimit || size > idleLimit && len(b.small) < size/4 {
+	b = Batch{home: b.home, memory: memory{small: b.small[:0], large: b.large[:0], iov: b.iov[:0]}}
+	if cap(b.small) > keepLimit {
+		b.small = nil
+	}
+	if o.batch.size > 0 {
+		o.spare = b
 		return
 	}
-	o.spare = Batch{small: b.small[:0], large: b.large[:0], iov: b.iov[:0]}
+	b.give()
+	o.batch.give()
+	o.spare.give()
+}
+
+// take gets memory from the pool. The batch has none.
+func (b *Batch) take() {
+	if b.home, _ = memories.Get().(*memory); b.home == nil {
+		b.home = new(memory)
+	}
+	b.memory, *b.home = *b.home, memory{}
+}
+
+// give returns the memory to the pool. The batch is empty.
+func (b *Batch) give() {
+	if b.home != nil {
+		*b.home = b.memory
+		memories.Put(b.home)
+	}
+	*b = Batch{}
 }
 
 // Len returns the number of bytes in b.

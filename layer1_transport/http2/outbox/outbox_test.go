@@ -127,6 +127,7 @@ func TestRecycleKeepsNothingAlive(t *testing.T) {
 	b := o.Take()
 	b.Buffers(0)
 	b.Buffers(4 * copyLimit) // shorter, over the same memory
+	small(&o, []byte("this waits"))
 	o.Recycle(b)
 	for i, p := range o.spare.iov[:cap(o.spare.iov)] {
 		if p != nil {
@@ -140,23 +141,35 @@ func TestRecycleKeepsNothingAlive(t *testing.T) {
 	}
 }
 
+// TestRecycleBoundsMemory: memory is kept while something waits, if it is not
+// too much, and none when nothing does.
 func TestRecycleBoundsMemory(t *testing.T) {
 	for _, tc := range []struct {
-		name      string
-		used, cap int
-		kept      bool
+		name  string
+		used  int
+		waits bool
+		kept  bool
 	}{
-		{"a small buffer", 0, 4 << 10, true},
-		{"a large buffer in use", 256 << 10, 512 << 10, true},
-		{"a large buffer hardly used", 17, 512 << 10, false},
-		{"a buffer past the limit", 2 << 20, 2 << 20, false},
+		{"a small buffer, and more to write", 4 << 10, true, true},
+		{"a large buffer, and more to write", 512 << 10, true, true},
+		{"a buffer past the limit", keepLimit + 1, true, false},
+		{"nothing to write", 4 << 10, false, false},
 	} {
 		var o Outbox
-		o.Commit(make([]byte, tc.used, tc.cap))
+		small(&o, make([]byte, tc.used))
 		b := o.Take()
+		if tc.waits {
+			small(&o, []byte("this waits"))
+		}
 		o.Recycle(b)
 		if kept := cap(o.spare.small) > 0; kept != tc.kept {
 			t.Errorf("%s: kept is %v", tc.name, kept)
+		}
+		if !tc.waits && (cap(o.batch.small) > 0 || o.batch.home != nil || o.spare.home != nil) {
+			t.Errorf("%s: memory stays with the outbox", tc.name)
+		}
+		if got := o.Take(); tc.waits && string(got.small) != "this waits" {
+			t.Errorf("%s: Recycle left %q of what waits", tc.name, got.small)
 		}
 	}
 }
