@@ -177,7 +177,7 @@ func TestDrainIsBounded(t *testing.T) {
 		peer func(nc net.Conn)
 	}{
 		{"the peer answers nothing and does not close", drainPingTime + lingerTime, func(net.Conn) {}},
-		{"the peer sends nonsense", closeWriteTime, func(nc net.Conn) { nc.Write([]byte("\x00\xff\xff nonsense")) }},
+		{"the peer sends nonsense", closeWriteTime, func(nc net.Conn) { nc.Write([]byte("\xff\xff\xff nonsense")) }},
 		{"the peer breaks a rule", closeWriteTime, func(nc net.Conn) { nc.Write(rawWindowUpdate(nil, 0, 0)) }},
 		{"the peer pings for ever", drainPingTime + lingerTime, func(nc net.Conn) {
 			for range 600 {
@@ -257,7 +257,7 @@ func TestEveryTypeAndLength(t *testing.T) {
 	ours, theirs := memconn.Pipe()
 	theirs.Write(frame.AppendHeader(nil, frame.MinMaxFrameSize+1, 0x99, 0, 1))
 	in := input.New(ours)
-	if _, err := in.Read(); err != nil {
+	if _, err := in.Read(nil); err != nil {
 		t.Fatal(err)
 	}
 	_, _, err := in.Next()

@@ -75,9 +75,9 @@ const (
 	// fill memory.
 	highWater = 256 << 10
 
-	// maxSendFrame is the longest DATA frame that is sent: a long one keeps
-	// the other streams waiting.
-	maxSendFrame = 16 << 10
+	// maxSendFrame is the longest DATA frame that is sent, to a peer that takes
+	// it: a long one keeps the other streams waiting.
+	maxSendFrame = 64 << 10
 
 	// settingsAckTime is how long the peer may take to acknowledge our
 	// SETTINGS, before which it need not keep to them. RFC 9113 §6.5.3 leaves

@@ -82,6 +82,9 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 	}
 	c.written = sync.NewCond(&c.mu)
 	c.w.socket = outbox.NewSocket(nc)
+	if cfg.Trace != nil {
+		c.in.Whole()
+	}
 	c.s.trace.Sink, c.s.trace.Conn = cfg.Trace, connNumbers.Add(1)
 	return c
 }
@@ -153,7 +156,7 @@ func Accept(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Con
 func (c *conn) readPreface() error {
 	const preface = frame.ClientPreface
 	for len(c.in.Bytes()) < len(preface) {
-		_, err := c.in.Read()
+		_, err := c.in.Read(nil)
 		b := c.in.Bytes()
 		b = b[:min(len(b), len(preface))]
 		if what := otherProtocol(b); what != "" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -17,6 +18,10 @@ type reading struct {
 	first       bool // the first frame was seen
 	limited     int  // the header block that a read limit is set for
 	afterBroken int  // bytes that came since a write failed
+
+	// The message that the next read goes straight into, and where.
+	direct *transport.Buffer
+	dst    []byte
 }
 
 // readLoop reads frames and applies them, until the connection ends. All
@@ -28,6 +33,7 @@ func (c *conn) readLoop() {
 	c.setReadLimit(c.cfg.handshakeDeadline)
 	err := c.readFrames()
 	c.in.Close()
+	c.reading.direct.Release()
 	c.mu.Lock()
 	c.end(err)
 }
@@ -46,7 +52,7 @@ func (c *conn) end(err error) {
 // readFrames returns why reading ended, never nil.
 func (c *conn) readFrames() error {
 	for {
-		n, err := c.in.Read()
+		n, err := c.in.Read(c.reading.dst)
 		c.mu.Lock()
 		if c.s.trace.On() && n > 0 {
 			c.s.trace.Socket("read", trace.DirRecv, n)
@@ -54,6 +60,9 @@ func (c *conn) readFrames() error {
 		c.s.now = time.Now()
 		c.w.held = true
 		broken, window := c.w.broken, c.s.flow.recv.size
+		if c.s.flow.longFrames { // before a frame can come that is
+			c.in.AllowLong()
+		}
 		c.mu.Unlock()
 		if broken != nil {
 			// What a peer can have sent before it noticed fits the window.
@@ -61,7 +70,10 @@ func (c *conn) readFrames() error {
 				return broken
 			}
 		}
-		if e := c.applyAll(); e != nil {
+		e := c.applyAll()
+		c.reading.direct.Release()
+		c.reading.direct, c.reading.dst = nil, nil
+		if e != nil {
 			return e
 		}
 		if err != nil {
@@ -123,6 +135,9 @@ func (c *conn) afterRead() error {
 	defer c.mu.Unlock()
 	for c.s.out.Answers() > maxPendingControl && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
+	}
+	if id, n := c.in.Pending(); n >= leastDirect {
+		c.reading.direct, c.reading.dst = c.s.destination(id, n)
 	}
 	return c.s.control.closed
 }

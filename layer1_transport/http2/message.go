@@ -17,6 +17,14 @@ const prefixLen = 5
 // with the bytes, so that a peer cannot claim memory by a length alone.
 const firstAlloc = 4 << 10
 
+// growth is how much more memory a message gets than what has come of it, until
+// it is whole.
+const growth = 8
+
+// longMessage is how much of a message must be missing for longer frames to be
+// worth while.
+const longMessage = 128 << 10
+
 // keepRaw bounds the memory for unread bytes that a stream keeps for its next call.
 const keepRaw = 16 << 10
 
@@ -56,20 +64,24 @@ func (r *messageReader) fill(p []byte, op *transport.RecvMessage) (n int, err *t
 		if r.nPrefix < prefixLen {
 			return n, nil
 		}
-		if err := r.begin(op); err != nil {
+		if err := r.begin(op, len(p)-n); err != nil {
 			return n, err
 		}
 	}
 	k := min(r.left, len(p)-n)
-	r.makeRoom(k)
-	r.msg.Append(p[n : n+k])
+	if free := r.msg.Bytes()[r.msg.Len():r.msg.Cap()]; k > 0 && len(free) >= k && &free[0] == &p[n] {
+		r.msg.SetBytes(r.msg.Bytes()[:r.msg.Len()+k]) // read into its place, see destination
+	} else {
+		r.makeRoom(k)
+		r.msg.Append(p[n : n+k])
+	}
 	r.left -= k
 	r.ready = r.left == 0
 	return n + k, nil
 }
 
-// begin looks at a complete prefix.
-func (r *messageReader) begin(op *transport.RecvMessage) *transport.Error {
+// begin looks at a complete prefix. Of the message here bytes are at hand.
+func (r *messageReader) begin(op *transport.RecvMessage, here int) *transport.Error {
 	if r.prefix[0] > 1 {
 		return streamError(status.Internal, "the first byte of a message is %d, must be 0 or 1 (gRPC-HTTP2 Length-Prefixed-Message)", r.prefix[0])
 	}
@@ -78,21 +90,21 @@ func (r *messageReader) begin(op *transport.RecvMessage) *transport.Error {
 		return transport.TooLong(announced, op)
 	}
 	length := int(announced)
-	r.msg = transport.NewBuffer(min(length, firstAlloc))
+	r.msg = transport.NewBuffer(min(length, max(firstAlloc, growth*here)))
 	r.msg.Compressed = r.prefix[0] == 1
 	r.left = length
 	return nil
 }
 
-// makeRoom lets k more bytes fit. Each step is four times the memory of the
+// makeRoom lets k more bytes fit. Each step is growth times the memory of the
 // one before and comes from the pool: a peer that announces much and sends
-// little claims little, and a message of 1 MiB is copied a third of a time.
+// little claims little, and a message of 1 MiB is copied a seventh of a time.
 func (r *messageReader) makeRoom(k int) {
 	have := r.msg.Len()
 	if have+k <= r.msg.Cap() {
 		return
 	}
-	wider := transport.NewBuffer(min(have+r.left, max(4*r.msg.Cap(), have+k)))
+	wider := transport.NewBuffer(min(have+r.left, max(growth*r.msg.Cap(), have+k)))
 	wider.Compressed = r.msg.Compressed
 	wider.Append(r.msg.Bytes())
 	r.msg.Release()
@@ -194,6 +206,30 @@ func (s *session) dataOnClosed(id uint32, st *stream) error {
 	return nil
 }
 
+// leastDirect is the length from which payload is read straight into its message:
+// below it the copy is cheaper.
+const leastDirect = 4 << 10
+
+// destination returns where the next n bytes of DATA on a stream are to be read
+// to, nil if not into a message. The buffer has one more reference: the stream
+// may fail while nobody holds the lock. The bytes come back in a DATA frame,
+// and fill knows them by where they are.
+func (s *session) destination(id uint32, n int) (*transport.Buffer, []byte) {
+	st := s.streams[id]
+	if st == nil || st.ops.rm == nil || !st.state.mayRecv() {
+		return nil, nil
+	}
+	in := &st.recv.in
+	n = min(n, in.left)
+	if in.msg == nil || in.unread() > 0 || n < leastDirect {
+		return nil, nil
+	}
+	in.makeRoom(n)
+	at := in.msg.Len()
+	in.msg.Ref()
+	return in.msg, in.msg.Bytes()[at : at+n]
+}
+
 // receive takes the payload of DATA: to the message that is wanted, or to the
 // unread bytes.
 func (s *session) receive(st *stream, p []byte) {
@@ -244,6 +280,9 @@ func (s *session) consume(st *stream, p []byte) int {
 		err.Layer, err.Peer = layerName, s.peerName
 		s.refuse(st, err)
 		return n
+	}
+	if in.left >= longMessage {
+		s.allowLongFrames()
 	}
 	if in.ready && op.Only {
 		st.recv.single = true

@@ -133,7 +133,7 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	}
 	dst := s.out.Small()
 	start := len(dst)
-	dst = frame.AppendHeaders(dst, st.id, end, block, min(s.peer.maxFrame, maxSendFrame))
+	dst = frame.AppendHeaders(dst, st.id, end, block, frame.MinMaxFrameSize)
 	if s.trace.On() {
 		st.cause = s.trace.SentHeaders(st.cause, s.out.Total(), dst[start:], len(block), list)
 	}

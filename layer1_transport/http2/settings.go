@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/input"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
@@ -109,10 +110,11 @@ func (s *session) onSettings(h frame.Header, p []byte) error {
 }
 
 // awaitReceipt begins the time that the peer has for our oldest SETTINGS that
-// it has not acknowledged. RFC 9113 §6.5.3.
+// it has not acknowledged. RFC 9113 §6.5.3. The last read may be long ago where
+// the application has just begun to read a message.
 func (s *session) awaitReceipt() {
 	if s.cfg.SettingsTimeout > 0 {
-		s.control.alarms.Arm(alarmSettingsAck, s.now.Add(s.cfg.SettingsTimeout))
+		s.control.alarms.Arm(alarmSettingsAck, time.Now().Add(s.cfg.SettingsTimeout))
 	}
 }
 
@@ -171,4 +173,29 @@ func (s *session) resizeWindows(initial int64) error {
 		}
 	}
 	return nil
+}
+
+// allowLongFrames tells the peer, once, that its frames may be longer: when the
+// first long message comes, of which more is then read straight into its memory.
+// Before that there is no use for it, and a header block keeps to 16 KiB a frame.
+func (s *session) allowLongFrames() {
+	if s.flow.longFrames {
+		return
+	}
+	s.flow.longFrames = true
+	s.sendSetting(frame.Setting{ID: frame.SettingMaxFrameSize, Val: input.LongFrame})
+}
+
+// sendSetting sends a SETTINGS frame with one entry, whose receipt will come.
+// RFC 9113 §6.5.
+func (s *session) sendSetting(set frame.Setting) {
+	if s.flow.settings++; s.flow.settings-s.flow.receipts == 1 {
+		s.awaitReceipt()
+	}
+	s.out.Append(func(b []byte) []byte {
+		start := len(b)
+		b = frame.AppendSettings(b, set)
+		s.traceSent(b, start, fmt.Sprint(set))
+		return b
+	})
 }

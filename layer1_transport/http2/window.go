@@ -37,6 +37,8 @@ type connFlow struct {
 	settings int // our SETTINGS frames, numbered from 1
 	receipts int // how many of them the peer has acknowledged
 	narrowed int // the number of those that made streams narrow; 0 if they are not
+
+	longFrames bool // the peer was told that frames may be long, see settings.go
 }
 
 func newConnFlow(cfg *Config) connFlow {
@@ -289,16 +291,7 @@ func (s *session) widenStreams() {
 
 // sendInitialWindow tells the peer what windows its streams have.
 func (s *session) sendInitialWindow(size int64) {
-	if s.flow.settings++; s.flow.settings-s.flow.receipts == 1 {
-		s.awaitReceipt()
-	}
-	s.out.Append(func(b []byte) []byte {
-		start := len(b)
-		set := frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(size)}
-		b = frame.AppendSettings(b, set)
-		s.traceSent(b, start, fmt.Sprint(set))
-		return b
-	})
+	s.sendSetting(frame.Setting{ID: frame.SettingInitialWindowSize, Val: uint32(size)})
 }
 
 // watchUnread makes the windows of streams narrow when half of the limit is

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
@@ -49,15 +50,25 @@ func kinds(t testing.TB) map[string]func() (writer, reader net.Conn) {
 	}
 }
 
-// frames returns DATA frames of the sizes, with contents of their own.
-func frames(sizes ...int) (wire []byte, payloads [][]byte) {
+// frames returns frames of the sizes, with contents of their own. Their type is
+// unknown, so that they come whole.
+func frames(sizes ...int) (wire []byte, payloads [][]byte) { return framesOf(0xff, sizes...) }
+
+func framesOf(kind frame.Type, sizes ...int) (wire []byte, payloads [][]byte) {
 	for i, n := range sizes {
 		p := make([]byte, n)
 		_, _ = rand.Read(p) // which never fails
 		payloads = append(payloads, p)
-		wire = append(frame.AppendDataHeader(wire, uint32(2*i+1), false, n), p...)
+		wire = append(frame.AppendHeader(wire, n, kind, frame.FlagEndStream, uint32(2*i+1)), p...)
 	}
 	return wire, payloads
+}
+
+// longInput is an input that takes long frames too.
+func longInput(nc net.Conn) *Input {
+	in := New(nc)
+	in.AllowLong()
+	return in
 }
 
 // next waits for the next frame.
@@ -67,7 +78,7 @@ func next(in *Input) (frame.Header, []byte, error) {
 		if err != nil || p != nil {
 			return h, p, err
 		}
-		if n, err := in.Read(); err != nil {
+		if n, err := in.Read(nil); err != nil {
 			return h, nil, err
 		} else if n == 0 {
 			return h, nil, errors.New("Read returned neither bytes nor an error")
@@ -79,7 +90,8 @@ func next(in *Input) (frame.Header, []byte, error) {
 // kind of connection, and then the end.
 func TestFramesComeWhole(t *testing.T) {
 	const most = frame.MinMaxFrameSize
-	sizes := []int{0, 1, 100, smallSize - frame.HeaderLen, smallSize, 4096, most, most, most - 1, 0, 0, 5, most, 300, 200, 100, most}
+	sizes := []int{0, 1, 100, smallSize - frame.HeaderLen, smallSize, 4096, most, most, most - 1, 0, 0, 5, most, 300, 200, 100, most,
+		LongFrame, 0, LongFrame, LongFrame - 1, 1, most}
 	for name, pair := range kinds(t) {
 		t.Run(name, func(t *testing.T) {
 			writer, reader := pair()
@@ -88,7 +100,7 @@ func TestFramesComeWhole(t *testing.T) {
 				_, _ = writer.Write(wire) // the reader would miss frames
 				writer.Close()
 			}()
-			in := New(reader)
+			in := longInput(reader)
 			for i, want := range payloads {
 				h, got, err := next(in)
 				if err != nil {
@@ -114,14 +126,14 @@ func TestSkipReturnsTheRestAtOnce(t *testing.T) {
 	if _, err := writer.Write(append([]byte("hello"), wire...)); err != nil {
 		t.Fatal(err)
 	}
-	in := New(reader)
+	in := longInput(reader)
 	for len(in.Bytes()) < len("hello")+len(wire) {
-		if _, err := in.Read(); err != nil {
+		if _, err := in.Read(nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	in.Skip(len("hello"))
-	n, err := in.Read()
+	n, err := in.Read(nil)
 	if n != len(wire) || err != nil {
 		t.Fatalf("Read = %d, %v, want the %d bytes that are there", n, err, len(wire))
 	}
@@ -130,16 +142,28 @@ func TestSkipReturnsTheRestAtOnce(t *testing.T) {
 	}
 }
 
-// TestTooLongFrame: RFC 9113 §4.2.
+// TestTooLongFrame: RFC 9113 §4.2. What is too long depends on what the peer
+// was told.
 func TestTooLongFrame(t *testing.T) {
-	writer, reader := memconn.Pipe()
-	defer writer.Close()
-	if _, err := writer.Write(frame.AppendDataHeader(nil, 1, false, frame.MinMaxFrameSize+1)); err != nil {
-		t.Fatal(err)
-	}
-	var e *frame.Error
-	if _, _, err := next(New(reader)); !errors.As(err, &e) || e.Code != frame.CodeFrameSize {
-		t.Errorf("error %v, want FRAME_SIZE_ERROR", err)
+	for _, longest := range []int{frame.MinMaxFrameSize, LongFrame} {
+		writer, reader := memconn.Pipe()
+		in := New(reader)
+		if longest == LongFrame {
+			in.AllowLong()
+		}
+		wire, _ := framesOf(frame.TypeHeaders, longest)
+		if _, err := writer.Write(frame.AppendDataHeader(wire, 1, false, longest+1)); err != nil {
+			t.Fatal(err)
+		}
+		if _, p, err := next(in); err != nil || len(p) != longest {
+			t.Errorf("a frame of %d bytes: %d bytes, %v", longest, len(p), err)
+		}
+		var e *frame.Error
+		if _, _, err := next(in); !errors.As(err, &e) || e.Code != frame.CodeFrameSize {
+			t.Errorf("a frame of %d bytes: error %v, want FRAME_SIZE_ERROR", longest+1, err)
+		}
+		writer.Close()
+		reader.Close()
 	}
 }
 
@@ -169,7 +193,7 @@ func (in *Input) memory(t *testing.T, reader net.Conn) int {
 	if err := reader.SetReadDeadline(time.Now().Add(5 * time.Millisecond)); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := in.Read(); err == nil {
+	if n, err := in.Read(nil); err == nil {
 		t.Fatalf("Read = %d bytes, want a wait", n)
 	}
 	if err := reader.SetReadDeadline(time.Time{}); err != nil {
@@ -212,7 +236,7 @@ func TestMemoryWhileWaiting(t *testing.T) {
 // checkMemory lets frames come, the last only in part, looks at the memory,
 // and then lets the rest come.
 func checkMemory(t *testing.T, writer, reader net.Conn, come, want int) {
-	in := New(reader)
+	in := longInput(reader)
 	first, _ := frames(frame.MinMaxFrameSize, 100)
 	last, payloads := frames(frame.MinMaxFrameSize)
 	small, _ := frames(10)
@@ -233,7 +257,7 @@ func checkMemory(t *testing.T, writer, reader net.Conn, come, want int) {
 	}
 	send(last[:come])
 	for len(in.Bytes()) < come {
-		if _, err := in.Read(); err != nil {
+		if _, err := in.Read(nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,12 +277,12 @@ func checkMemory(t *testing.T, writer, reader net.Conn, come, want int) {
 // apart as those of package net are.
 func TestErrors(t *testing.T) {
 	writer, reader := sockets(t, "tcp")
-	in := New(reader)
+	in := longInput(reader)
 	if err := reader.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
 	var timeout net.Error
-	if _, err := in.Read(); !errors.As(err, &timeout) || !timeout.Timeout() {
+	if _, err := in.Read(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("after the deadline: %v", err)
 	}
 	if err := reader.SetReadDeadline(time.Time{}); err != nil {
@@ -268,11 +292,11 @@ func TestErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	writer.Close()
-	if _, err := in.Read(); !errors.Is(err, syscall.ECONNRESET) {
+	if _, err := in.Read(nil); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("after a reset: %v", err)
 	}
 	reader.Close()
-	if _, err := in.Read(); !errors.Is(err, net.ErrClosed) {
+	if _, err := in.Read(nil); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
@@ -297,16 +321,132 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// dataSizes are lengths of DATA frames around all that matters.
+var dataSizes = []int{0, 1, 100, leastPart, 16384, LongFrame, 16384, 16384, 3, LongFrame, LongFrame - 1, 5, 20000}
+
+// TestLongDataComesInParts: put together again they are what was sent, wherever
+// they were read to, and only the last of each ends the stream.
+func TestLongDataComesInParts(t *testing.T) {
+	for name, pair := range kinds(t) {
+		for _, direct := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/direct=%v", name, direct), func(t *testing.T) {
+				writer, reader := pair()
+				wire, payloads := framesOf(frame.TypeData, dataSizes...)
+				go func() {
+					_, _ = writer.Write(wire) // the reader would miss frames
+					writer.Close()
+				}()
+				in := longInput(reader)
+				for i, want := range payloads {
+					got, parts, err := nextData(in, direct)
+					if err != nil {
+						t.Fatalf("frame %d: %v", i, err)
+					}
+					if !bytes.Equal(got, want) {
+						t.Fatalf("frame %d of %d bytes came as %d other bytes in %d parts", i, len(want), len(got), parts)
+					}
+				}
+				if _, _, err := nextData(in, direct); err != io.EOF {
+					t.Errorf("after the last frame: %v, want io.EOF", err)
+				}
+			})
+		}
+	}
+}
+
+// nextData puts the parts of a frame together. With direct it gives Read memory
+// for them.
+func nextData(in *Input, direct bool) (got []byte, parts int, err error) {
+	memory := make([]byte, LongFrame)
+	for {
+		h, p, err := in.Next()
+		if err != nil {
+			return nil, 0, err
+		}
+		if p != nil {
+			if int(h.Length) != len(p) || parts > 0 && len(p) == 0 {
+				return nil, 0, fmt.Errorf("part %d is %v with %d bytes", parts, h, len(p))
+			}
+			got = append(got, p...)
+			parts++
+			if h.Flags.Has(frame.FlagEndStream) {
+				return got, parts, nil
+			}
+			continue
+		}
+		var dst []byte
+		if _, n := in.Pending(); direct {
+			dst = memory[:n]
+		}
+		if n, err := in.Read(dst); err != nil {
+			return nil, 0, err
+		} else if n == 0 {
+			return nil, 0, errors.New("Read returned neither bytes nor an error")
+		}
+	}
+}
+
+// TestPartsNeedNoBuffer: while a long DATA frame is under way there is no
+// memory but that of its message.
+func TestPartsNeedNoBuffer(t *testing.T) {
+	if !canTry {
+		t.Skip("on this system nobody knows whether bytes are there")
+	}
+	writer, reader := sockets(t, "tcp")
+	in := longInput(reader)
+	wire, _ := framesOf(frame.TypeData, LongFrame)
+	if _, err := writer.Write(wire[:40000]); err != nil {
+		t.Fatal(err)
+	}
+	for came := 0; came < 40000-frame.HeaderLen; {
+		_, p, err := in.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		came += len(p)
+		if p == nil {
+			if _, err := in.Read(nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := in.memory(t, reader); got != 0 {
+		t.Errorf("the reader waits with %d bytes of memory, want none", got)
+	}
+	if id, n := in.Pending(); id != 1 || n != len(wire)-40000 {
+		t.Errorf("Pending = %d bytes of stream %d, want %d of stream 1", n, id, len(wire)-40000)
+	}
+}
+
+// TestWholeKeepsDataTogether: for who counts frames.
+func TestWholeKeepsDataTogether(t *testing.T) {
+	writer, reader := sockets(t, "tcp")
+	wire, payloads := framesOf(frame.TypeData, dataSizes...)
+	go func() {
+		_, _ = writer.Write(wire) // the reader would miss frames
+		writer.Close()
+	}()
+	in := longInput(reader)
+	in.Whole()
+	for i, want := range payloads {
+		if got, parts, err := nextData(in, false); err != nil || parts != 1 || !bytes.Equal(got, want) {
+			t.Fatalf("frame %d of %d bytes: %d bytes in %d parts, %v", i, len(want), len(got), parts, err)
+		}
+	}
+}
+
 // FuzzSplit: however the bytes are divided, the same frames come.
 func FuzzSplit(f *testing.F) {
 	wire, _ := frames(0, 5, 600, frame.MinMaxFrameSize, frame.MinMaxFrameSize, 3)
-	f.Add(wire, []byte{0, 0, 30, 1, 200, 255, 255, 0, 250})
-	f.Add(wire[:20], []byte{})
-	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), []byte{9})
-	f.Fuzz(func(t *testing.T, wire, sizes []byte) {
-		in, rest := New(&pieces{wire: wire, sizes: sizes}), wire
+	data, _ := framesOf(frame.TypeData, 0, 5, 600, 40000, 20000, 3)
+	f.Add(append(wire, data...), []byte{0, 0, 30, 1, 200, 255, 255, 0, 250}, false)
+	f.Add(append(data, wire...), []byte{0, 90, 30, 1, 200, 255, 255, 0, 250}, true)
+	f.Add(wire[:20], []byte{}, true)
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"), []byte{9}, false)
+	f.Fuzz(func(t *testing.T, wire, sizes []byte, direct bool) {
+		in, rest := longInput(&pieces{wire: wire, sizes: sizes}), wire
 		for {
-			h, p, err := next(in)
+			h, p, err := nextWhole(in, direct)
 			if err != nil {
 				if whole := wholeFrame(rest); whole > 0 {
 					t.Fatalf("%v although a frame of %d bytes is there", err, whole)
@@ -322,6 +462,36 @@ func FuzzSplit(f *testing.F) {
 	})
 }
 
+// nextWhole puts the parts of a frame together again.
+func nextWhole(in *Input, direct bool) (frame.Header, []byte, error) {
+	var whole frame.Header
+	var got []byte
+	memory := make([]byte, LongFrame)
+	for {
+		h, p, err := in.Next()
+		if err != nil {
+			return h, nil, err
+		}
+		if p != nil {
+			whole.Type, whole.StreamID = h.Type, h.StreamID
+			whole.Length += h.Length
+			whole.Flags |= h.Flags
+			got = append(got, p...)
+			if in.left == 0 {
+				return whole, got, nil
+			}
+			continue
+		}
+		var dst []byte
+		if _, n := in.Pending(); direct {
+			dst = memory[:n]
+		}
+		if _, err := in.Read(dst); err != nil {
+			return h, nil, err
+		}
+	}
+}
+
 // wholeFrame returns the length of the frame that b begins with, 0 if there is none.
 func wholeFrame(b []byte) int {
 	if len(b) < frame.HeaderLen {
@@ -329,7 +499,7 @@ func wholeFrame(b []byte) int {
 	}
 	h := frame.ParseHeader(b)
 	n := frame.HeaderLen + int(h.Length)
-	if h.Length > frame.MinMaxFrameSize || n > len(b) {
+	if h.Length > LongFrame || n > len(b) {
 		return 0
 	}
 	return n
@@ -338,7 +508,7 @@ func wholeFrame(b []byte) int {
 // BenchmarkRead is a small frame that goes over a socket and is read.
 func BenchmarkRead(b *testing.B) {
 	writer, reader := sockets(b, "unix")
-	in := New(reader)
+	in := longInput(reader)
 	wire, _ := frames(100)
 	b.ReportAllocs()
 	for b.Loop() {
