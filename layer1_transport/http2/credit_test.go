@@ -134,3 +134,22 @@ func TestSlowReaderKeepsLittle(t *testing.T) {
 		t.Errorf("%d bytes of memory for %d unread", cap(r.raw), r.unread())
 	}
 }
+
+// TestTinyFramesTakeLittle: CVE-2026-84304. A payload of 64 KiB in frames of one
+// byte that nobody reads takes what it takes in one piece, and room to grow.
+func TestTinyFramesTakeLittle(t *testing.T) {
+	const bytes = 65535
+	s := play(t, beginServer)
+	for range bytes {
+		if err := s.c.s.step(frame.Header{Length: 1, Type: frame.TypeData, StreamID: 1}, []byte{0}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &s.calls["s1"].st.recv.in
+	if r.unread() != bytes || cap(r.raw) > 2*bytes {
+		t.Errorf("%d unread bytes take %d, want at most %d", r.unread(), cap(r.raw), 2*bytes)
+	}
+	if s.calls["s1"].st.Reset(); cap(r.raw) > keepRaw {
+		t.Errorf("%d bytes are kept for the next call, want at most %d", cap(r.raw), keepRaw)
+	}
+}
