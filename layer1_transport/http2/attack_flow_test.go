@@ -165,7 +165,7 @@ func TestZeroWindow(t *testing.T) {
 // end.
 func TestWindowFlips(t *testing.T) {
 	const size = 10 << 20
-	a := newAttacker(t, server, Config{})
+	a := newAttacker(t, server, Config{FaultBurst: 2000})
 	window, conn, got := int64(frame.DefaultWindow), int64(frame.DefaultWindow), int64(0)
 	initial := window
 	send := func(b []byte) {

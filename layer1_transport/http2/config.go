@@ -140,15 +140,24 @@ const (
 	// faultRefill the seconds in which as many become good again: the default
 	// is 100 a second. A fault is a stream that we reset because the peer broke
 	// a rule (CVE-2025-8671, CVE-2019-9514), a frame on a stream that is long
-	// closed, a SETTINGS frame after the first (CVE-2019-9515), and on a server
-	// a rapid reset (CVE-2023-44487). A call that ends in good order makes one
-	// good too.
+	// closed, or a SETTINGS frame after the first (CVE-2019-9515). A call that
+	// ends in good order makes one good too.
 	defaultFaultBurst = 1000
 	faultRefill       = 10
 
-	// rapidReset is how old a stream must be for its reset to be no fault.
+	// defaultRapidResets is how many streams a client may open and reset at
+	// once within one second more than it lets end in good order. Beyond that
+	// the connection is read slowly, not ended (CVE-2023-44487): a proxy whose
+	// users leave, or who hedges, does the same as an attacker, and the number
+	// of handlers is bounded by MaxStreams in any case.
+	defaultRapidResets = 1000
+
+	// rapidReset is how old a stream must be for its reset to be no rapid one.
 	// Older ones cost an attacker a place among MaxStreams.
 	rapidReset = time.Second
+
+	// resetPause is how long reading pauses when there were too many.
+	resetPause = 10 * time.Millisecond
 )
 
 // Config tunes a connection. The zero value is ready to use.
@@ -180,13 +189,16 @@ type Config struct {
 
 	// FaultBurst is how many faults the peer may make at once before the
 	// connection is closed with ENHANCE_YOUR_CALM: streams that break a rule
-	// of HTTP/2, SETTINGS frames, and at a server calls that are cancelled
-	// within a second and before half of their deadline. A tenth of them
-	// becomes good again each second, and one with each call that ends in good
-	// order. Zero means 1000; a server takes at least MaxStreams, as a proxy
-	// may cancel all of its calls at once. Raising it lets a client start and
-	// drop so many more calls.
+	// of HTTP/2, and SETTINGS frames. A tenth of them becomes good again each
+	// second, and one with each call that ends in good order. Zero means 1000.
 	FaultBurst int
+
+	// RapidResets is how many calls a second a client may cancel within a
+	// second of making them and before half of their deadline, not counting
+	// as many as end in good order; MaxStreams of them at once are always
+	// fine. Beyond that a server pauses reading the connection, 10 ms each
+	// time. Zero means 1000.
+	RapidResets int
 
 	// SendStall is how long a message may wait for the peer's flow-control
 	// windows: if the peer takes less than 4 KiB of it meanwhile, its call ends
@@ -235,6 +247,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SettingsTimeout == 0 {
 		c.SettingsTimeout = settingsAckTime
+	}
+	if c.RapidResets <= 0 {
+		c.RapidResets = defaultRapidResets
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -281,6 +281,7 @@ func (c *conn) wake() {
 		c.end(err)
 		return
 	}
+	c.written.Broadcast() // a pause may be over
 	c.setTimer()
 	c.release(writeNow)
 }

@@ -2,8 +2,10 @@ package http2
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/frame"
@@ -111,28 +113,59 @@ func TestRapidResets(t *testing.T) {
 		{"at its deadline", "10m", 10 * time.Millisecond, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := newAttacker(t, server, Config{FaultBurst: 1, MaxStreams: 1})
+			a := newAttacker(t, server, Config{RapidResets: 1, MaxStreams: 1})
 			a.s.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-			var err error
-			for id := uint32(1); id < 5 && err == nil; id += 2 {
-				if err = a.send(opened(id, tc.timeout)); err != nil {
-					t.Fatal(err)
-				}
-				a.s.control.faults.Spend(a.s.now) // so that the next is one too many
-				a.s.now = a.s.now.Add(tc.age)
-				if tc.age > 0 { // what time has brought
-					a.s.control.faults.Spend(a.s.now)
-				}
-				err = a.send(frame.AppendRSTStream(nil, id, frame.CodeCancel))
+			if err := a.send(opened(1, tc.timeout)); err != nil {
+				t.Fatal(err)
 			}
-			if got := err != nil; got != tc.rapid {
-				t.Errorf("the connection ended with %v, want rapid = %v", err, tc.rapid)
+			a.s.now = a.s.now.Add(tc.age)
+			a.s.control.resets.Spend(a.s.now) // so that the next is one too many
+			if err := a.send(frame.AppendRSTStream(nil, 1, frame.CodeCancel)); err != nil {
+				t.Fatal(err)
 			}
-			if err != nil && !strings.Contains(err.Error(), rapidResets) {
-				t.Errorf("error %v, want one that says %q", err, rapidResets)
+			if a.s.paused() != tc.rapid {
+				t.Errorf("reading pauses: %v, want %v", !tc.rapid, tc.rapid)
 			}
 		})
 	}
+}
+
+// TestRapidResetsAreSlowedDown: beyond MaxStreams at once, a client that resets
+// what it opens gets about a thousand of them done in a second, and stays connected.
+func TestRapidResetsAreSlowedDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const atOnce, more = 2000, 3000
+		c, theirs := accepted(t, 64<<10, &busy{atOnce: true}, Config{MaxStreams: atOnce})
+		go io.Copy(io.Discard, theirs)
+		bytes := frame.AppendSettings(nil)
+		for id := uint32(1); id < 2*(atOnce+more); id += 2 {
+			bytes = append(bytes, openAndReset(id)...)
+		}
+		start := time.Now()
+		if _, err := theirs.Write(frame.AppendPing(bytes, false, [8]byte{})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for { // until the last frame was applied
+			c.mu.Lock()
+			seen, closed := c.s.ids.lastPeer, c.s.control.closed
+			c.mu.Unlock()
+			if closed != nil {
+				t.Fatalf("the connection ended: %v", closed)
+			}
+			if seen == 2*(atOnce+more)-1 {
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		// In each pause ten become possible, and the one that ends it is done too.
+		const want = more / 11 * resetPause
+		if took := time.Since(start); took < want-2*resetPause || took > want+2*resetPause {
+			t.Errorf("%d resets took %v, want about %v", atOnce+more, took, want)
+		}
+		theirs.Close()
+		c.Close()
+	})
 }
 
 // openAndReset is what rapid reset consists of (CVE-2023-44487).
@@ -149,8 +182,8 @@ func TestCancelStorm(t *testing.T) {
 		t.Fatal(err)
 	}
 	n, err := a.repeat(calls, 1, func(id uint32) []byte { return frame.AppendRSTStream(nil, id, frame.CodeCancel) })
-	if err != nil {
-		t.Errorf("after %d of %d calls were cancelled: %v", n, calls, err)
+	if err != nil || a.s.paused() {
+		t.Errorf("after %d of %d calls were cancelled: %v, paused %v", n, calls, err, a.s.paused())
 	}
 }
 
@@ -159,8 +192,8 @@ func TestCancelStorm(t *testing.T) {
 func TestHedging(t *testing.T) {
 	a := newAttacker(t, server, Config{})
 	for id := uint32(1); id < 40000; id += 4 {
-		if err := a.send(openAndReset(id)); err != nil {
-			t.Fatalf("stream %d: %v", id, err)
+		if err := a.send(openAndReset(id)); err != nil || a.s.paused() {
+			t.Fatalf("stream %d: %v, paused %v", id, err, a.s.paused())
 		}
 		if err := a.send(request(nil, id+2, frame.FlagEndStream)); err != nil {
 			t.Fatalf("stream %d: %v", id+2, err)
@@ -169,7 +202,7 @@ func TestHedging(t *testing.T) {
 	}
 }
 
-// TestFaultsComeBack: a hundred resets a second may go on for ever, and more
+// TestFaultsComeBack: a hundred faults a second may go on for ever, and more
 // than that end.
 func TestFaultsComeBack(t *testing.T) {
 	for _, tc := range []struct {
@@ -183,11 +216,11 @@ func TestFaultsComeBack(t *testing.T) {
 			var err error
 			for ; err == nil && id < 40000; id += 2 {
 				a.s.now = a.s.now.Add(time.Second / time.Duration(tc.perSecond))
-				err = a.send(openAndReset(id))
+				err = a.send(resets[0].frames(id))
 			}
 			took := int(a.s.now.Sub(start) / time.Second)
 			if tc.seconds == 0 && err != nil || tc.seconds != 0 && (err == nil || took < tc.seconds || took > tc.seconds+1) {
-				t.Errorf("%d resets a second: %v after %d s, want an end after %d s (0 for none)", tc.perSecond, err, took, tc.seconds)
+				t.Errorf("%d faults a second: %v after %d s, want an end after %d s (0 for none)", tc.perSecond, err, took, tc.seconds)
 			}
 		})
 	}

@@ -39,6 +39,7 @@ type connControl struct {
 	events    []event // to be told when the lock is released
 
 	faults  budget.Bucket // what the peer may still do that costs us much
+	resets  budget.Bucket // on a server: streams that the client may still open and reset
 	tooMany error         // why faults were too many; ends the connection
 	recent  []uint32      // on a server: streams that it has reset, see resetID
 

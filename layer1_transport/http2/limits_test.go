@@ -31,7 +31,9 @@ func TestLimits(t *testing.T) {
 		{"highWater", highWater, 256 << 10},
 		{"defaultFaultBurst", defaultFaultBurst, 1000},
 		{"faultRefill", faultRefill, 10},
+		{"defaultRapidResets", defaultRapidResets, 1000},
 		{"rapidReset", int64(rapidReset), int64(time.Second)},
+		{"resetPause", int64(resetPause), int64(10 * time.Millisecond)},
 		{"recentResets", recentResets, defaultMaxStreams},
 		{"writeStall", int64(writeStall), int64(10 * time.Second)},
 		{"defaultSendStall", int64(defaultSendStall), int64(5 * time.Minute)},
@@ -50,10 +52,10 @@ func TestLimits(t *testing.T) {
 	}
 	got := Config{}.withDefaults()
 	want := Config{MaxStreams: 1024, StreamWindow: 1 << 20, ConnWindow: 4 << 20, MaxStreamWindow: 4 << 20, MaxConnWindow: 16 << 20,
-		MaxHeaderList: 8 << 10, FaultBurst: 1000, SendStall: 5 * time.Minute, FirstStreamID: 1}
+		MaxHeaderList: 8 << 10, FaultBurst: 1000, RapidResets: 1000, SendStall: 5 * time.Minute, FirstStreamID: 1}
 	if got.MaxStreams != want.MaxStreams || got.StreamWindow != want.StreamWindow || got.ConnWindow != want.ConnWindow ||
 		got.MaxStreamWindow != want.MaxStreamWindow || got.MaxConnWindow != want.MaxConnWindow || got.MaxHeaderList != want.MaxHeaderList ||
-		got.FaultBurst != want.FaultBurst || got.SendStall != want.SendStall || got.FirstStreamID != want.FirstStreamID {
+		got.FaultBurst != want.FaultBurst || got.RapidResets != want.RapidResets || got.SendStall != want.SendStall || got.FirstStreamID != want.FirstStreamID {
 		t.Errorf("the zero Config means %+v, want %+v", got, want)
 	}
 }
@@ -64,7 +66,7 @@ var attacks = []struct {
 	name  string
 	tests string
 }{
-	{"A1 rapid reset, CVE-2023-44487", "TestRapidReset TestRapidResets"},
+	{"A1 rapid reset, CVE-2023-44487", "TestRapidReset TestRapidResets TestRapidResetsAreSlowedDown"},
 	{"A2 resets that are not read, GHSA-hrxh-6v49-42gf", "TestFloodsThatAreNotRead"},
 	{"A3 MadeYouReset, CVE-2025-8671", "TestStreamFaultsAreCounted"},
 	{"A4 PING flood, CVE-2019-9512", "TestFloodsThatAreNotRead TestFloodOfPings TestTooManyPings"},

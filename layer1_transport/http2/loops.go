@@ -86,7 +86,8 @@ func (c *conn) readFrames() error {
 }
 
 // applyAll applies the complete frames in the buffer. Where a few bytes ask for
-// many it does not go on before the peer has taken the answers.
+// many it does not go on before the peer has taken the answers, and where they
+// ask for much work not before a pause.
 func (c *conn) applyAll() error {
 	for {
 		if !c.reading.first {
@@ -103,7 +104,7 @@ func (c *conn) applyAll() error {
 		if err = c.s.control.closed; err == nil {
 			err = c.s.step(h, payload)
 		}
-		waiting, full := c.s.in.waiting, c.s.out.Answers() > maxPendingControl
+		waiting, full := c.s.in.waiting, c.mustWait()
 		c.mu.Unlock()
 		if err != nil {
 			return err
@@ -116,14 +117,18 @@ func (c *conn) applyAll() error {
 				return err
 			}
 			c.mu.Lock()
+			c.s.now = time.Now()
 			c.w.held = true
 			c.mu.Unlock()
 		}
 	}
 }
 
-// afterRead delivers and writes, and waits while the peer does not take our
-// answers.
+// mustWait reports whether the peer has to take answers first, or has to be
+// slowed down. Caller holds conn.mu.
+func (c *conn) mustWait() bool { return c.s.out.Answers() > maxPendingControl || c.s.paused() }
+
+// afterRead delivers and writes, and waits if it must.
 func (c *conn) afterRead() error {
 	c.mu.Lock()
 	c.checkGreeting()
@@ -133,7 +138,7 @@ func (c *conn) afterRead() error {
 	c.release(writeNow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.s.out.Answers() > maxPendingControl && c.s.control.closed == nil && c.w.broken == nil {
+	for c.mustWait() && c.s.control.closed == nil && c.w.broken == nil {
 		c.written.Wait()
 	}
 	if id, n := c.in.Pending(); n >= leastDirect {

@@ -93,11 +93,9 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		flow:    newConnFlow(&cfg),
 		now:     time.Now(),
 	}
-	faults := cfg.FaultBurst
-	if r == server {
-		faults = max(faults, int(min(cfg.MaxStreams, math.MaxInt32)))
-	}
-	s.control.faults = budget.New(faults, max(1, faults/faultRefill))
+	s.control.faults = budget.New(cfg.FaultBurst, max(1, cfg.FaultBurst/faultRefill))
+	atOnce := max(cfg.RapidResets, int(min(cfg.MaxStreams, math.MaxInt32)))
+	s.control.resets = budget.New(atOnce, cfg.RapidResets)
 	s.control.pings = newPings(r, &cfg)
 	return s
 }
@@ -109,6 +107,7 @@ const (
 	alarmEarly                         // the end of streams that were answered early (headers.go)
 	alarmKeepalive                     // a sign of life of the peer (ping.go)
 	alarmSettingsAck                   // the receipt for our SETTINGS (settings.go)
+	alarmPause                         // the end of a pause in reading (stream.go)
 )
 
 // onAlarms does what is due. conn calls it when the time has come that
@@ -132,6 +131,7 @@ func (s *session) onAlarms(now time.Time) error {
 			}
 		case alarmSettingsAck:
 			return connError(frame.CodeSettingsTimeout, "no SETTINGS acknowledgement for %v", s.cfg.SettingsTimeout) // RFC 9113 §6.5.3
+		case alarmPause: // whoever asks whether it is armed is told that something has changed
 		}
 	}
 }
@@ -223,7 +223,6 @@ func (s *session) breachID(id uint32, code frame.ErrCode) {
 // costs none: an application at the peer may ask for it without end.
 const (
 	streamFaults  = "errors on streams"
-	rapidResets   = "streams that are reset as soon as they are opened"
 	settingsFlood = "SETTINGS frames"
 )
 

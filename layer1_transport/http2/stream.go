@@ -364,6 +364,7 @@ func (s *session) finish(st *stream) {
 	delete(s.streams, st.id)
 	if st.err == nil && !st.aborted {
 		s.control.faults.Return() // it ended in good order
+		s.control.resets.Return()
 		if st.countsSlot {
 			// Ended by its own trailers, so the handler is done with it.
 			st.countsSlot = false
@@ -395,6 +396,16 @@ func (st *stream) rapid(now time.Time) bool {
 	return age < rapidReset && (deadline.IsZero() || age < deadline.Sub(st.opened)/2)
 }
 
+// resetRapidly counts a rapid reset. Where there are too many, reading pauses.
+func (s *session) resetRapidly() {
+	if !s.control.resets.Spend(s.now) && !s.paused() {
+		s.control.alarms.Arm(alarmPause, time.Now().Add(resetPause))
+	}
+}
+
+// paused reports whether the reader is to wait before it goes on.
+func (s *session) paused() bool { return s.control.alarms.Armed(alarmPause) }
+
 // onRSTStream applies RST_STREAM. RFC 9113 §6.4.
 func (s *session) onRSTStream(h frame.Header, p []byte) error {
 	f, err := frame.ParseRSTStream(h, p)
@@ -407,7 +418,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 		return s.idleCheck(h.StreamID, "RST_STREAM")
 	}
 	if s.role == server && st.rapid(s.now) {
-		s.spend(rapidResets)
+		s.resetRapidly()
 	}
 	progress := transport.ProgressUnknown
 	if f.Code == frame.CodeRefusedStream {

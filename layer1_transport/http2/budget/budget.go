@@ -38,7 +38,7 @@ type Bucket struct {
 // New returns a full bucket of burst tokens that gets perSecond of them back
 // each second. Both are at least 1.
 func New(burst, perSecond int) Bucket {
-	return Bucket{burst: burst, tokens: burst, every: time.Second / time.Duration(perSecond)}
+	return Bucket{burst: burst, tokens: burst, every: max(1, time.Second/time.Duration(perSecond))}
 }
 
 // Spend takes a token. It reports false if there is none.
