@@ -10,6 +10,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A server counts the PINGs that come too early and ends the connection of a
@@ -53,6 +54,7 @@ func newPings(r role, cfg *Config) pings {
 type waitingPing struct {
 	number uint64
 	onAck  transport.Done // nil if nobody waits
+	sent   time.Time      // with a trace: when it was sent
 }
 
 // ping sends a PING and returns its number.
@@ -62,7 +64,11 @@ func (s *session) ping(onAck transport.Done) uint64 {
 		p.abuse.Ping(time.Now(), len(s.streams) > 0)
 	}
 	p.last++
-	p.waiting = append(p.waiting, waitingPing{p.last, onAck})
+	ping := waitingPing{number: p.last, onAck: onAck}
+	if s.trace.On() {
+		ping.sent = time.Now()
+	}
+	p.waiting = append(p.waiting, ping)
 	s.appendPing(false, binary.BigEndian.AppendUint64(nil, p.last))
 	return p.last
 }
@@ -75,7 +81,7 @@ func (s *session) pingFor(onAck transport.Done) error {
 		return nil
 	}
 	if n := len(p.waiting); n > 0 {
-		p.waiting = append(p.waiting, waitingPing{p.waiting[n-1].number, onAck})
+		p.waiting = append(p.waiting, waitingPing{number: p.waiting[n-1].number, onAck: onAck})
 		return nil
 	}
 	return s.newError(status.ResourceExhausted, "another PING so soon, with no call in between, would count as abuse at the server")
@@ -106,7 +112,7 @@ func (s *session) checkAlive(now time.Time) bool {
 	action, next := s.control.pings.alive.Check(now, s.now, len(s.streams) > 0)
 	if action == keepalive.Ping {
 		p := &s.control.pings // a peer that does not answer the last one has sent something else
-		p.waiting = slices.DeleteFunc(p.waiting, func(w waitingPing) bool { return w == waitingPing{p.alivePing, nil} })
+		p.waiting = slices.DeleteFunc(p.waiting, func(w waitingPing) bool { return w.number == p.alivePing && w.onAck == nil })
 		p.alivePing = s.ping(nil)
 	}
 	if next.IsZero() {
@@ -144,6 +150,9 @@ func (s *session) onPing(h frame.Header, p []byte) error {
 	*w = slices.DeleteFunc(*w, func(ping waitingPing) bool {
 		if ping.number != number {
 			return false
+		}
+		if s.trace.On() && !ping.sent.IsZero() {
+			s.trace.Connection("ping.rtt", trace.DirRecv, s.trace.Last(), time.Since(ping.sent).String())
 		}
 		if found = true; ping.onAck != nil {
 			s.control.events = append(s.control.events, event{done: ping.onAck})

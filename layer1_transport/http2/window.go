@@ -7,6 +7,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2/bdp"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // connFlow is the flow control of the connection. RFC 9113 §5.2.
@@ -173,6 +174,9 @@ func (s *session) growWindows() {
 		return
 	}
 	to := f.growth.Windows()
+	if s.trace.On() {
+		s.trace.Connection("bdp", trace.DirRecv, s.trace.Last(), fmt.Sprintf("stream window %d → %d, connection window %d → %d", f.stream, to.Stream, f.recv.size, to.Conn))
+	}
 	if to.Stream > f.stream && f.narrowed == 0 {
 		f.stream = to.Stream
 		s.widenStreams()

@@ -15,6 +15,22 @@
 //     what the other sent; [WriteJSON] writes them for a viewer.
 //   - Not here: spans across processes, sampling, metrics.
 //
+// # Events of layers 0 and 1
+//
+//	socket dial accept tls             before there is a transport
+//	socket read write close            what the socket is asked for
+//	http2 preface settings             how the connection begins
+//	http2 frame                        each frame, with its bytes' place
+//	http2 hpack                        header list ⇄ header block
+//	http2 stream.state                 each change, RFC 9113 §5.1
+//	http2 flow.window                  what the peer allows us, RFC 9113 §5.2
+//	http2 flow.blocked flow.unblocked  a message waits, and goes on
+//	http2 ping.rtt bdp                 answers to PING, and what windows become
+//	http2 goaway conn.state            how the connection ends
+//	http2 writer.batch                 what one writer takes at once
+//
+// A call over TLS brings them all: TestTraceCatalogue in tests/peers.
+//
 // # Locks
 //
 // Recorder.mu. Nothing is called while it is held.
