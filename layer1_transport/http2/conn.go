@@ -109,9 +109,12 @@ func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Co
 	}
 	c.mu.Lock()
 	err := c.s.control.closed
+	if err != nil {
+		c.hurryLocked()
+	}
 	c.mu.Unlock()
 	if err != nil {
-		c.waitGone()
+		c.running.Wait()
 		return nil, err
 	}
 	return c, nil
@@ -219,6 +222,7 @@ func (c *conn) PerformOp(op *transport.Op) {
 	if op.Disconnect != nil {
 		c.goodbyeLocked()
 		c.closeLocked(s.wrapError(disconnectCode(op.Disconnect), "disconnected by this side", op.Disconnect))
+		c.hurryLocked()
 	}
 	c.release(writeNow)
 }
@@ -320,22 +324,21 @@ func (c *conn) lingerLoop() {
 	c.release(writeNow)
 }
 
-// Close ends the connection and waits for its goroutines.
+// Close ends the connection and waits for its goroutines. Where the peer has
+// ended it by breaking a rule, they may take lingerTime more; whoever cannot
+// wait so long asks for a disconnect first.
 func (c *conn) Close() {
 	c.close(errClosed)
-	c.waitGone()
+	c.running.Wait()
 }
 
-// waitGone waits for the goroutines of a closed connection, which do not wait
-// for the peer any more.
-func (c *conn) waitGone() {
-	c.mu.Lock()
+// hurryLocked ends the wait for a peer that has broken a rule.
+// Caller holds conn.mu.
+func (c *conn) hurryLocked() {
 	c.hurry = true
 	if c.blamed {
 		c.setReadLimit(time.Unix(1, 0)) // shut waits no longer
 	}
-	c.mu.Unlock()
-	c.running.Wait()
 }
 
 func (c *conn) close(cause error) {
@@ -412,7 +415,7 @@ func (c *conn) drainBlamed() {
 	}
 	c.mu.Unlock()
 	if wait && half.CloseWrite() == nil {
-		_, _ = io.Copy(io.Discard, c.nc) // ends with the peer, at the limit, or by Close
+		_, _ = io.Copy(io.Discard, c.nc) // ends with the peer, at the limit, or by hurryLocked
 	}
 }
 

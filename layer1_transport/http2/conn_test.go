@@ -245,9 +245,23 @@ func TestGoawayIsNotLostToAReset(t *testing.T) {
 	tr.Close()
 }
 
-// TestCloseWaitsForNoPeer: the wait for a peer that has broken a rule and does
-// not close its end is over when the connection is to be closed.
-func TestCloseWaitsForNoPeer(t *testing.T) {
+// TestWaitForABlamedPeer: who closes a connection whose peer has broken a rule
+// waits until the peer can have read why, and no longer if it is in a hurry.
+func TestWaitForABlamedPeer(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		hurry error
+		want  time.Duration
+	}{
+		{"Close", nil, time.Second},
+		{"Disconnect", errors.New("now"), 100 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) { waitForBlamed(t, tc.hurry, tc.want) })
+	}
+}
+
+// waitForBlamed closes a connection 100 ms after its peer has broken a rule.
+func waitForBlamed(t *testing.T, hurry error, want time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		a, theirs := memconn.Pipe()
 		ours := halfConn{a}
@@ -263,9 +277,10 @@ func TestCloseWaitsForNoPeer(t *testing.T) {
 		go io.Copy(io.Discard, theirs)
 		start := time.Now()
 		time.Sleep(100 * time.Millisecond)
+		tr.PerformOp(&transport.Op{Disconnect: hurry})
 		tr.Close()
-		if took := time.Since(start); took != 100*time.Millisecond {
-			t.Errorf("Close took until %v, want 100ms", took)
+		if took := time.Since(start); took != want {
+			t.Errorf("the connection is gone after %v, want %v", took, want)
 		}
 		theirs.Close()
 	})
