@@ -166,6 +166,37 @@ func TestSlowHeaderBlock(t *testing.T) {
 	})
 }
 
+// TestHeaderBlocksOnASlowLine: where most of what comes is header blocks, every
+// read ends within one, and yet each has come in its time.
+func TestHeaderBlocksOnASlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := memconn.Pipe()
+		go io.Copy(io.Discard, theirs)
+		theirs.Write(frame.AppendSettings([]byte(frame.ClientPreface)))
+		tr, err := http2.Accept(t.Context(), ours, nil, http2.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tr.PerformOp(&transport.Op{Accept: refuser{}})
+		block := make([]byte, 1000)
+		for i := range block {
+			block[i] = 0x83 // :method POST
+		}
+		b := frame.AppendHeaders(nil, 1, true, block, frame.MinMaxFrameSize)
+		theirs.Write(b[:500])
+		for id := uint32(3); id < 20; id += 2 {
+			time.Sleep(6 * time.Second) // from the middle of one to the middle of the next
+			next := frame.AppendHeaders(nil, id, true, block, frame.MinMaxFrameSize)
+			if _, err := theirs.Write(append(b[500:len(b):len(b)], next[:500]...)); err != nil {
+				t.Fatalf("after %d blocks of 6 s: %v", id/2, err)
+			}
+			b = next
+		}
+		tr.Close()
+		theirs.Close()
+	})
+}
+
 // refuser accepts no stream.
 type refuser struct{}
 

@@ -16,7 +16,8 @@ import (
 // A reading is what the reader notes. Owned by readLoop.
 type reading struct {
 	first       bool // the first frame was seen
-	limited     int  // the header block that a read limit is set for
+	limited     int  // the header block that a read limit is set for, see limitHeaderBlock
+	frames      int  // that were taken
 	afterBroken int  // bytes that came since a write failed
 
 	// The message that the next read goes straight into, and where.
@@ -100,6 +101,7 @@ func (c *conn) applyAll() error {
 			return err
 		}
 		c.reading.first = true
+		c.reading.frames++
 		c.mu.Lock()
 		if err = c.s.control.closed; err == nil {
 			err = c.s.step(h, payload)
@@ -170,17 +172,18 @@ func (c *conn) checkGreeting() {
 }
 
 // limitHeaderBlock bounds how long a header block takes to arrive: a
-// connection in the middle of one is good for nothing else.
+// connection in the middle of one is good for nothing else. Each has its own
+// time: on a slow line every read may end within another one.
 // Caller holds conn.mu.
 func (c *conn) limitHeaderBlock() {
 	n := c.s.block.number // 0 for none
 	if !c.s.block.open {
 		n = 0
 		if c.inHeaders() {
-			n = -1
+			n = -c.reading.frames - 1 // that which follows them
 		}
 	}
-	if n == c.reading.limited || c.w.broken != nil {
+	if n == c.reading.limited || c.w.broken != nil || c.s.control.closed != nil {
 		return
 	}
 	c.reading.limited = n
