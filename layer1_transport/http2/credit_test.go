@@ -153,3 +153,16 @@ func TestTinyFramesTakeLittle(t *testing.T) {
 		t.Errorf("%d bytes are kept for the next call, want at most %d", cap(r.raw), keepRaw)
 	}
 }
+
+// TestWhatWasReadKeepsLittle: a stream that had much unread once does not keep
+// the memory until its end, be it read empty or but for a little.
+func TestWhatWasReadKeepsLittle(t *testing.T) {
+	for _, left := range []string{"", "recv DATA stream=1 prefix=100\n"} {
+		s := play(t, beginServer+"recv DATA stream=1 prefix=1000000\n"+
+			strings.Repeat("recv DATA stream=1 len=10000\n", 100)+left+"s1 read")
+		r := &s.calls["s1"].st.recv.in
+		if cap(r.raw) > keepUnread {
+			t.Errorf("%d bytes of memory for %d unread", cap(r.raw), r.unread())
+		}
+	}
+}

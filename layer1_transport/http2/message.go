@@ -28,6 +28,11 @@ const longMessage = 128 << 10
 // keepRaw bounds the memory for unread bytes that a stream keeps for its next call.
 const keepRaw = 16 << 10
 
+// keepUnread bounds the memory for unread bytes that a stream keeps although
+// less than a quarter of it is in use. What was unread once would be kept for as
+// long as the call lasts otherwise, and a peer could have that of each stream.
+const keepUnread = 64 << 10
+
 // A messageReader makes messages of the bytes of DATA frames. Bytes that come
 // while nobody wants a message are kept as they are, in one piece however
 // small the frames were.
@@ -54,6 +59,15 @@ func (r *messageReader) keep(p []byte) {
 		r.raw, r.from = r.raw[:copy(r.raw, r.raw[r.from:])], 0
 	}
 	r.raw = append(r.raw, p...)
+}
+
+// advance drops the first n of the unread bytes, and memory that is much more
+// than the others need.
+func (r *messageReader) advance(n int) {
+	r.from += n
+	if cap(r.raw) > keepUnread && r.unread() < cap(r.raw)/4 {
+		r.raw, r.from = append([]byte(nil), r.raw[r.from:]...), 0
+	}
 }
 
 // fill takes bytes for one message from p and returns how many it took.
@@ -265,7 +279,7 @@ func (s *session) deframe(st *stream) {
 	if st.err != nil {
 		return // which has dropped what was unread
 	}
-	in.from += n
+	in.advance(n)
 	s.flow.unread -= n
 	s.creditHeld()
 	s.checkSingle(st)
