@@ -61,6 +61,54 @@ func TestDrainEndsWithTheWriter(t *testing.T) {
 	})
 }
 
+// TestDrainDuringAccept: the second GOAWAY may come while a request is with the
+// acceptor, when its stream is not there yet. It names the request, so that the
+// connection stays for it, or until it is refused.
+func TestDrainDuringAccept(t *testing.T) {
+	for _, refused := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) { drainDuringAccept(t, refused) })
+	}
+}
+
+func drainDuringAccept(t *testing.T, refused bool) {
+	ours, theirs := memconn.Pipe()
+	s := &script{t: t, calls: map[string]*scriptCall{}}
+	s.begin("client", nil) // whose encoder speaks for the peer
+	go theirs.Write(append(frame.AppendSettings([]byte(frame.ClientPreface)), frame.AppendSettingsAck(nil)...))
+	tr, err := Accept(t.Context(), ours, nil, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &slowAcceptor{refuses: refused}
+	tr.PerformOp(&transport.Op{Accept: c})
+	tr.PerformOp(&transport.Op{Goaway: &transport.Goaway{Debug: "bye"}})
+	time.Sleep(drainPingTime - time.Second)
+	theirs.Write(s.frame("HEADERS", parseArgs([]string{"stream=1", "END_STREAM", ":method=POST", ":scheme=http", ":path=/s/m"})))
+	time.Sleep(3 * time.Second)
+	cn := tr.(*conn)
+	cn.mu.Lock()
+	closed := cn.s.control.closed != nil
+	cn.mu.Unlock()
+	if closed != refused {
+		t.Errorf("the request is refused: %v; the connection is closed: %v", refused, closed)
+	}
+	tr.Close()
+	theirs.Close()
+}
+
+// A slowAcceptor takes two seconds to take the stream, or to refuse it.
+type slowAcceptor struct {
+	drainCall
+	refuses bool
+}
+
+func (c *slowAcceptor) AcceptStream(t transport.Transport, accepted transport.Accepted) {
+	time.Sleep(2 * time.Second)
+	if !c.refuses {
+		c.drainCall.AcceptStream(t, accepted)
+	}
+}
+
 // closes reads all that comes and reports whether it ends within an hour.
 func closes(nc net.Conn) bool {
 	_ = nc.SetReadDeadline(time.Now().Add(time.Hour))

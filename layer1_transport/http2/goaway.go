@@ -101,10 +101,11 @@ func (s *session) drain(cause error) {
 	s.maybeDrained()
 }
 
-// maybeDrained notes the moment when a draining connection has no streams.
+// maybeDrained notes the moment when a draining connection has no streams, and
+// no request that is about to become one.
 func (s *session) maybeDrained() {
 	c := &s.control
-	if c.draining && len(s.streams) == 0 && (s.role == client || c.final) {
+	if c.draining && len(s.streams) == 0 && !s.in.waiting && (s.role == client || c.final) {
 		c.drained = true
 	}
 }

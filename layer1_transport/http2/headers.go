@@ -408,6 +408,7 @@ func (c *conn) acceptWaiting() {
 		c.mu.Lock()
 		in.waiting = false
 		c.s.resetID(in.id, frame.CodeRefusedStream)
+		c.s.maybeDrained()
 		c.mu.Unlock()
 	}
 }
