@@ -48,7 +48,7 @@ func (b *busy) AcceptStream(tr transport.Transport, in transport.Accepted) {
 		b.most.Store(n)
 	}
 	go func() {
-		time.Sleep(50 * time.Millisecond) //bars:allow sleep TestRapidReset runs in a bubble
+		time.Sleep(50 * time.Millisecond)
 		b.running.Add(-1)
 		c.Unref()
 	}()
