@@ -28,7 +28,8 @@
 //   - A silent peer is given up, and a client that sends too many PINGs: who
 //     asks when is package keepalive, gRFC A8; ping.go has the other PINGs.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing, server push, priorities.
+//     ages, load balancing. Server push and priorities: gRPC has no use for
+//     them.
 //
 // # Goroutines
 //
@@ -37,11 +38,10 @@
 //	            Accept op     the peer broke a rule     header block in progress
 //	flushLoop   flush, when a write would block         the batch it writes;
 //	                          ends when all is written
-//	lingerLoop  the end of the last   the connection is closed
-//	            stream, draining
-//	wake        the timer, when what  at once
-//	            the session waits for is due
-//	shut        the end: writes what is left, waits for a peer at fault and closes the net.Conn
+//	lingerLoop  a draining conn.'s last stream ends; ends when it is closed
+//	wake        the timer, when something is due; ends at once
+//	shut        the end: writes what is left, waits for a peer at
+//	            fault and closes the net.Conn
 //
 // Close returns when all of them are gone.
 //
@@ -53,8 +53,8 @@
 //
 // # Reading order
 //
-// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go, early/early.go, send.go,
-// alarm/alarm.go, budget/budget.go, session.go, settings.go, keepalive/keepalive.go, ping.go,
-// goaway.go, deliver.go, writer.go, input/input.go, loops.go,
-// conn.go.
+// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go,
+// early/early.go, send.go, alarm/alarm.go, budget/budget.go, session.go,
+// settings.go, keepalive/keepalive.go, ping.go, goaway.go, deliver.go,
+// writer.go, input/input.go, loops.go, conn.go.
 package http2

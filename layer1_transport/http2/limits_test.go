@@ -1,6 +1,9 @@
 package http2
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,46 +11,62 @@ import (
 	"time"
 )
 
+// limits are all constants of config.go.
+var limits = []struct {
+	name      string
+	got, want int64
+}{
+	{"defaultMaxStreams", defaultMaxStreams, 1024},
+	{"assumedMaxStreams", assumedMaxStreams, 100},
+	{"defaultStreamWindow", defaultStreamWindow, 1 << 20},
+	{"defaultConnWindow", defaultConnWindow, 4 << 20},
+	{"defaultMaxStreamWindow", defaultMaxStreamWindow, 4 << 20},
+	{"defaultMaxConnWindow", defaultMaxConnWindow, 16 << 20},
+	{"maxUnread", maxUnread, 16 << 20},
+	{"defaultHeaderList", defaultHeaderList, 8 << 10},
+	{"maxHeaderFields", maxHeaderFields, 128},
+	{"maxContinuations", maxContinuations, 8},
+	{"maxInformational", maxInformational, 16},
+	{"maxSettings", maxSettings, 32},
+	{"maxPendingControl", maxPendingControl, 64 << 10},
+	{"highWater", highWater, 256 << 10},
+	{"defaultFaultBurst", defaultFaultBurst, 1000},
+	{"faultRefill", faultRefill, 10},
+	{"defaultRapidResets", defaultRapidResets, 1000},
+	{"rapidReset", int64(rapidReset), int64(time.Second)},
+	{"resetPause", int64(resetPause), int64(10 * time.Millisecond)},
+	{"recentResets", recentResets, defaultMaxStreams},
+	{"narrowWindow", narrowWindow, 16 << 10},
+	{"maxResponseBlock", maxResponseBlock, 1<<20 + 64<<10},
+	{"keepBlock", keepBlock, 32 << 10},
+	{"maxSendFrame", maxSendFrame, 64 << 10},
+	{"settingsAckTime", int64(settingsAckTime), int64(time.Minute)},
+	{"refusedTime", int64(refusedTime), int64(time.Second)},
+	{"endedStreams", endedStreams, 64},
+	{"writeStall", int64(writeStall), int64(10 * time.Second)},
+	{"defaultSendStall", int64(defaultSendStall), int64(5 * time.Minute)},
+	{"stallProgress", stallProgress, 4 << 10},
+	{"stallGrace", int64(stallGrace), int64(10 * time.Second)},
+	{"handshakeTime", int64(handshakeTime), int64(10 * time.Second)},
+	{"headerBlockTime", int64(headerBlockTime), int64(10 * time.Second)},
+	{"drainPingTime", int64(drainPingTime), int64(5 * time.Second)},
+	{"lingerTime", int64(lingerTime), int64(time.Second)},
+	{"closeWriteTime", int64(closeWriteTime), int64(100 * time.Millisecond)},
+}
+
 // TestLimits pins the limits, so that a change of one is a decision. SECURITY.md
-// has the same table.
+// has the same table. None is left out.
 func TestLimits(t *testing.T) {
-	for _, tc := range []struct {
-		name      string
-		got, want int64
-	}{
-		{"defaultMaxStreams", defaultMaxStreams, 1024},
-		{"assumedMaxStreams", assumedMaxStreams, 100},
-		{"defaultStreamWindow", defaultStreamWindow, 1 << 20},
-		{"defaultConnWindow", defaultConnWindow, 4 << 20},
-		{"defaultMaxStreamWindow", defaultMaxStreamWindow, 4 << 20},
-		{"defaultMaxConnWindow", defaultMaxConnWindow, 16 << 20},
-		{"maxUnread", maxUnread, 16 << 20},
-		{"defaultHeaderList", defaultHeaderList, 8 << 10},
-		{"maxHeaderFields", maxHeaderFields, 128},
-		{"maxContinuations", maxContinuations, 8},
-		{"maxInformational", maxInformational, 16},
-		{"maxSettings", maxSettings, 32},
-		{"maxPendingControl", maxPendingControl, 64 << 10},
-		{"highWater", highWater, 256 << 10},
-		{"defaultFaultBurst", defaultFaultBurst, 1000},
-		{"faultRefill", faultRefill, 10},
-		{"defaultRapidResets", defaultRapidResets, 1000},
-		{"rapidReset", int64(rapidReset), int64(time.Second)},
-		{"resetPause", int64(resetPause), int64(10 * time.Millisecond)},
-		{"recentResets", recentResets, defaultMaxStreams},
-		{"writeStall", int64(writeStall), int64(10 * time.Second)},
-		{"defaultSendStall", int64(defaultSendStall), int64(5 * time.Minute)},
-		{"stallProgress", stallProgress, 4 << 10},
-		{"stallGrace", int64(stallGrace), int64(10 * time.Second)},
-		{"handshakeTime", int64(handshakeTime), int64(10 * time.Second)},
-		{"headerBlockTime", int64(headerBlockTime), int64(10 * time.Second)},
-		{"settingsAckTime", int64(settingsAckTime), int64(time.Minute)},
-		{"drainPingTime", int64(drainPingTime), int64(5 * time.Second)},
-		{"lingerTime", int64(lingerTime), int64(time.Second)},
-		{"closeWriteTime", int64(closeWriteTime), int64(100 * time.Millisecond)},
-	} {
+	listed := map[string]bool{}
+	for _, tc := range limits {
+		listed[tc.name] = true
 		if tc.got != tc.want {
 			t.Errorf("%s is %d, the table says %d", tc.name, tc.got, tc.want)
+		}
+	}
+	for _, name := range constantsOf(t, "config.go") {
+		if !listed[name] {
+			t.Errorf("config.go has %s, which the table does not pin", name)
 		}
 	}
 	got := Config{}.withDefaults()
@@ -58,6 +77,26 @@ func TestLimits(t *testing.T) {
 		got.FaultBurst != want.FaultBurst || got.RapidResets != want.RapidResets || got.SendStall != want.SendStall || got.FirstStreamID != want.FirstStreamID {
 		t.Errorf("the zero Config means %+v, want %+v", got, want)
 	}
+}
+
+// constantsOf lists the constants that a file declares.
+func constantsOf(t *testing.T, file string) []string {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range f.Decls {
+		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.CONST {
+			for _, s := range g.Specs {
+				for _, n := range s.(*ast.ValueSpec).Names {
+					names = append(names, n.Name)
+				}
+			}
+		}
+	}
+	return names
 }
 
 // attacks says which test shows the defence against which attack: the names are
