@@ -126,7 +126,7 @@ func (s *session) checkAlive(now time.Time) bool {
 // deadPeer is the end of a connection whose peer has not answered. The peer is
 // told, in case that it is only slow.
 func (s *session) deadPeer() error {
-	s.appendGoAway(s.ids.lastPeer, frame.CodeNoError, "keepalive timeout")
+	s.appendGoAway(s.lastSeen(), frame.CodeNoError, "keepalive timeout")
 	timeout := s.control.pings.alive.Timeout()
 	return s.newError(status.Unavailable, fmt.Sprintf("keepalive: no sign of life for %v after a PING", timeout))
 }
