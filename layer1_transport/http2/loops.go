@@ -31,7 +31,9 @@ type reading struct {
 func (c *conn) readLoop() {
 	defer c.running.Done()
 	trace.Role(c.s.cfg.Trace, c.s.roleName()+" reader")
-	c.setReadLimit(c.cfg.handshakeDeadline)
+	c.mu.Lock()
+	c.limitReads(c.cfg.handshakeDeadline)
+	c.mu.Unlock()
 	err := c.readFrames()
 	c.in.Close()
 	c.reading.direct.Release()
@@ -168,7 +170,7 @@ func (c *conn) checkGreeting() {
 	c.greeted = true
 	close(c.ready)
 	c.s.notify()
-	c.setReadLimit(time.Time{})
+	c.limitReads(time.Time{})
 }
 
 // limitHeaderBlock bounds how long a header block takes to arrive: a
@@ -183,14 +185,22 @@ func (c *conn) limitHeaderBlock() {
 			n = -c.reading.frames - 1 // that which follows them
 		}
 	}
-	if n == c.reading.limited || c.w.broken != nil || c.s.control.closed != nil {
+	if n == c.reading.limited {
 		return
 	}
 	c.reading.limited = n
 	if n != 0 {
-		c.setReadLimit(time.Now().Add(headerBlockTime))
+		c.limitReads(time.Now().Add(headerBlockTime))
 	} else {
-		c.setReadLimit(time.Time{})
+		c.limitReads(time.Time{})
+	}
+}
+
+// limitReads sets when reading fails, unless the connection is at its end, which
+// has limits of its own. Caller holds conn.mu.
+func (c *conn) limitReads(t time.Time) {
+	if c.w.broken == nil && c.s.control.closed == nil {
+		c.setReadLimit(t)
 	}
 }
 

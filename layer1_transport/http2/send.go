@@ -86,9 +86,10 @@ func (s *session) open(st *stream) {
 }
 
 // mayOpen reports whether the peer allows another stream, and the socket: who
-// opens and cancels calls while nothing can be written would fill memory.
+// opens and cancels calls while nothing can be written would fill memory, and
+// where writing has failed a call would end as one that may have been seen.
 func (s *session) mayOpen() bool {
-	return uint64(len(s.streams)) < uint64(s.peer.maxStreams) && s.out.Len() < highWater
+	return uint64(len(s.streams)) < uint64(s.peer.maxStreams) && s.out.Len() < highWater && !s.out.Closed()
 }
 
 // openWaiting opens streams that waited for their turn.

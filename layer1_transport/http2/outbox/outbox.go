@@ -65,6 +65,9 @@ func (o *Outbox) Len() int { return o.batch.size }
 // Answers returns the number of bytes that wait without those told to Bulk.
 func (o *Outbox) Answers() int { return o.batch.size - o.batch.bulk }
 
+// Closed reports whether Discard was called.
+func (o *Outbox) Closed() bool { return o.shut }
+
 // Bulk notes that n of the bytes appended last are no answer to the peer.
 func (o *Outbox) Bulk(n int) {
 	if !o.shut {
