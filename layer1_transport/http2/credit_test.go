@@ -6,6 +6,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
+	"github.com/strata-grpc/strata/layer1_transport/http2/bdp"
 )
 
 // play runs lines of a script and returns the script.
@@ -164,5 +165,24 @@ func TestWhatWasReadKeepsLittle(t *testing.T) {
 		if cap(r.raw) > keepUnread {
 			t.Errorf("%d bytes of memory for %d unread", cap(r.raw), r.unread())
 		}
+	}
+}
+
+// TestNarrowWindowsCatchUp: streams whose windows are wide again get what the
+// windows have grown to while they were narrow.
+func TestNarrowWindowsCatchUp(t *testing.T) {
+	s := play(t, beginServer+"recv DATA stream=1 prefix=33554432")
+	f := &s.c.s.flow
+	s.flood(f.limit/2 + 1)
+	if f.narrowed == 0 {
+		t.Fatal("the windows are not narrow")
+	}
+	const grown = 64 << 20
+	f.growth = bdp.New(bdp.Windows{Stream: grown, Conn: f.recv.size}, f.most)
+	for f.receipts < f.settings {
+		s.step("recv SETTINGS ACK")
+	}
+	if out := s.step("s1 read"); f.stream != grown || !strings.Contains(out, "SETTINGS_INITIAL_WINDOW_SIZE=67108864") {
+		t.Errorf("the windows are %d, and the peer was told %q", f.stream, out)
 	}
 }

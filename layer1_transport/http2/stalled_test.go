@@ -4,7 +4,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 )
 
@@ -122,6 +124,28 @@ func TestStreamLeakWithQueuedFlowControlUpdate(t *testing.T) {
 		c.st.Reset()
 		if len(s.c.s.streams) != 0 || c.refs != 0 || s.c.s.flow.unread != 0 {
 			t.Errorf("%d streams, %d references and %d unread bytes are left", len(s.c.s.streams), c.refs, s.c.s.flow.unread)
+		}
+	})
+}
+
+// TestNotStalledYet: a stream that waits for the socket when SETTINGS take its
+// window has all of its time from then on, though nobody has noted when its
+// wait for the peer began.
+func TestNotStalledYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := play(t, "client\nrecv SETTINGS initial_window=1000\na start")
+		st, now := s.calls["a"].st, time.Now()
+		st.send.message = transport.WrapBuffer(make([]byte, 100))
+		s.c.s.queues.data.push(st, queueData)
+		if err := s.c.s.resizeWindows(0); err != nil { // and the socket takes nothing
+			t.Fatal(err)
+		}
+		s.c.s.endStalled(now)
+		if st.err != nil {
+			t.Fatalf("the stream ended at once: %v", st.err)
+		}
+		if got, want := s.c.s.control.alarms.Next(), now.Add(s.c.s.cfg.SendStall); got.After(want) || !got.After(now) {
+			t.Errorf("it is looked at again at %v, want until %v", got, want)
 		}
 	})
 }

@@ -239,7 +239,7 @@ func (s *session) endStalled(now time.Time) {
 		if st == nil || st.send.message == nil || !st.send.headers {
 			continue
 		}
-		due := s.stallDue(st)
+		due := s.stallDue(st, now)
 		switch {
 		case due.IsZero():
 		case !due.After(now):
@@ -256,7 +256,7 @@ func (s *session) endStalled(now time.Time) {
 // stallDue returns when the wait of a stream is over, zero if it does not wait
 // for the peer. One that waits only for the connection has more time, since the
 // end of streams that hold the connection may be what it waits for.
-func (s *session) stallDue(st *stream) time.Time {
+func (s *session) stallDue(st *stream, now time.Time) time.Time {
 	m := &st.send
 	own := m.window.room() == 0
 	if !own && s.flow.send.room() > 0 {
@@ -265,6 +265,9 @@ func (s *session) stallDue(st *stream) time.Time {
 	}
 	if m.stall.since.IsZero() {
 		m.stall = stall{s.flow.emptied, m.offset} // it waited for its turn, see connStalled
+		if own {
+			m.stall.since = now // or for the socket, and SETTINGS took its window meanwhile
+		}
 	}
 	due := m.stall.since.Add(s.cfg.SendStall)
 	if !own {
@@ -307,7 +310,7 @@ func (s *session) watchUnread() {
 		s.sendInitialWindow(narrowWindow)
 		f.narrowed = f.settings
 	case f.isNarrow() && f.unread < f.limit/4:
-		f.narrowed = 0
+		f.narrowed, f.stream = 0, f.growth.Windows().Stream // which may have grown meanwhile
 		s.widenStreams()
 	}
 }
