@@ -149,10 +149,10 @@ type flowCall struct {
 	reads  bool
 	cancel int // turns until it is cancelled
 
-	first, last, sent           metadata.List
-	read                        *transport.StreamOpBatch
-	began, finished, over       bool
-	sending, reading, givenAway bool
+	first, last, sent     metadata.List
+	read                  *transport.StreamOpBatch
+	began, finished, over bool
+	sending, reading      bool
 }
 
 // newCall begins a call, or takes one that the client has begun.

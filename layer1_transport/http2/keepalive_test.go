@@ -264,7 +264,7 @@ func TestTooManyPings(t *testing.T) {
 			f.write(frame.AppendPing(nil, false, [8]byte{}))
 			synctest.Wait()
 		}
-		if c.s.control.closed != nil {
+		if whyClosed(c) != nil {
 			t.Fatal("closed too early")
 		}
 		time.Sleep(time.Minute)
@@ -272,6 +272,13 @@ func TestTooManyPings(t *testing.T) {
 		f.wantClosed(t, time.Minute, "ENHANCE_YOUR_CALM too_many_pings")
 		noTimer(t, c)
 	})
+}
+
+// whyClosed returns why a connection is closed, nil if it is not.
+func whyClosed(c *conn) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s.control.closed
 }
 
 // TestSettingsTimeout: a peer that never acknowledges SETTINGS is told so.
@@ -290,7 +297,7 @@ func TestSettingsTimeout(t *testing.T) {
 			}
 			if tc.want == 0 {
 				time.Sleep(24 * time.Hour)
-				if tr.(*conn).s.control.closed != nil {
+				if whyClosed(tr.(*conn)) != nil {
 					t.Error("closed, though any time is fine")
 				}
 				tr.Close()
@@ -300,10 +307,10 @@ func TestSettingsTimeout(t *testing.T) {
 			// Nobody reads, so nobody acknowledges.
 			time.Sleep(tc.want - 1)
 			synctest.Wait()
-			if tr.(*conn).s.control.closed != nil {
+			if whyClosed(tr.(*conn)) != nil {
 				t.Error("closed too early")
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			go f.read(int64(len(frame.ClientPreface)))
 			<-f.done
@@ -364,7 +371,7 @@ func TestPingCallbacks(t *testing.T) {
 		initiated.take()
 		time.Sleep(2*time.Hour - time.Second - 1)
 		ping()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		acked.take()
 		f.wantPings(t, 0, 0)
 		ping()
