@@ -379,7 +379,7 @@ func (c *conn) closeLocked(cause error) {
 // and closes the net.Conn, which no lock may be held for.
 func (c *conn) shut() {
 	defer c.running.Done()
-	force := time.AfterFunc(closeWriteTime, func() { _ = c.nc.Close() })
+	force := time.AfterFunc(closeWriteTime, c.cut)
 	defer force.Stop()
 	c.mu.Lock()
 	for c.w.flushing && c.w.broken == nil {
@@ -396,11 +396,21 @@ func (c *conn) shut() {
 	c.w.batch.Release()
 	if force.Stop() {
 		c.drainBlamed()
+		force.Reset(closeWriteTime)
 	}
 	_ = c.nc.Close()
 	if c.s.trace.On() {
 		c.s.trace.Socket("close", trace.DirNone, 0)
 	}
+}
+
+// cut closes the connection without a last word. TLS would wait 5 s for the
+// peer to take its alert, so that what is below TLS is closed first.
+func (c *conn) cut() {
+	if over, ok := c.nc.(interface{ NetConn() net.Conn }); ok {
+		_ = over.NetConn().Close()
+	}
+	_ = c.nc.Close()
 }
 
 // drainBlamed reads what a peer sends that has broken a rule, until it has
