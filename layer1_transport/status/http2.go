@@ -31,7 +31,7 @@ var http2Names = [...]string{
 
 // String returns the name that RFC 9113 §7 gives the code.
 func (c HTTP2Code) String() string {
-	if int(c) < len(http2Names) {
+	if uint64(c) < uint64(len(http2Names)) {
 		return http2Names[c]
 	}
 	return "HTTP2_CODE_0x" + strconv.FormatUint(uint64(c), 16)
@@ -62,7 +62,7 @@ var fromHTTP2 = [...]Code{
 // Codes that RFC 9113 does not know are UNKNOWN. A caller whose own deadline
 // has passed reports DEADLINE_EXCEEDED in place of CANCELLED.
 func FromHTTP2(c HTTP2Code) Code {
-	if int(c) < len(fromHTTP2) {
+	if uint64(c) < uint64(len(fromHTTP2)) {
 		return fromHTTP2[c]
 	}
 	return Unknown
