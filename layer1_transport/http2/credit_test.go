@@ -186,3 +186,12 @@ func TestNarrowWindowsCatchUp(t *testing.T) {
 		t.Errorf("the windows are %d, and the peer was told %q", f.stream, out)
 	}
 }
+
+// TestAnyNumberOfStreams: the largest MaxStreams there is means no limit, also
+// where an int has 32 bits.
+func TestAnyNumberOfStreams(t *testing.T) {
+	s := play(t, "server max_streams=4294967295\nrecv SETTINGS")
+	if out := s.step("recv HEADERS stream=1 END_STREAM " + aRequest); !strings.Contains(out, "s1: accepted") {
+		t.Errorf("the first request: %q", out)
+	}
+}

@@ -26,15 +26,15 @@ func wholeMessages(p []byte, limit int) (want deframed) {
 			want.code = status.Internal
 			return want
 		}
-		length := int(binary.BigEndian.Uint32(p[1:]))
+		length := int64(binary.BigEndian.Uint32(p[1:]))
 		switch {
 		case p[0] > 1:
 			want.code = status.Internal
 			return want
-		case length > limit:
+		case length > int64(limit):
 			want.code = status.ResourceExhausted
 			return want
-		case length > len(p)-prefixLen:
+		case length > int64(len(p)-prefixLen):
 			want.code = status.Internal
 			return want
 		}

@@ -149,7 +149,7 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 		return nil
 	case selfDependent:
 		s.breachID(id, frame.CodeProtocol) // RFC 9113 §5.3.1
-	case s.slots.used >= int(s.cfg.MaxStreams):
+	case uint64(s.slots.used) >= uint64(s.cfg.MaxStreams):
 		s.resetID(id, frame.CodeRefusedStream)
 	case bad && (e.TooLarge || e.Field):
 		s.reject(in, e)
