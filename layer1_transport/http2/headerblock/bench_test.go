@@ -94,3 +94,16 @@ func BenchmarkTrailersOK(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkListSize is what the limit of the peer costs with each block.
+func BenchmarkListSize(b *testing.B) {
+	request := &metadata.List{Deadline: time.Now().Add(time.Hour), Known: metadata.Known{
+		Method: "POST", Scheme: "http", Path: "/s/m", Authority: "greeter:443",
+		ContentType: "application/grpc", UserAgent: "strata", TE: "trailers",
+	}}
+	for b.Loop() {
+		if ListSize(request) == 0 {
+			b.Fatal("it has fields")
+		}
+	}
+}

@@ -362,3 +362,22 @@ func ExampleEncoder() {
 	// 33 bytes <nil>
 	// 4 bytes <nil>
 }
+
+// TestListSizeOfKnownFields: the size counts each field that is sent, as RFC
+// 9113 §6.5.2 does.
+func TestListSizeOfKnownFields(t *testing.T) {
+	k := metadata.Known{
+		HTTPStatus: "1", Method: "12", Scheme: "123", Path: "1234", Authority: "12345", ContentType: "123456",
+		UserAgent: "1234567", TE: "12345678", Encoding: "123456789", AcceptEncoding: "1234567890",
+	}
+	want := int64(0)
+	for _, f := range fields(&k) {
+		want += int64(len(f.Name) + len(f.Value) + 32)
+	}
+	if got := ListSize(&metadata.List{Known: k}); got != want {
+		t.Errorf("ListSize = %d, want %d", got, want)
+	}
+	if got := ListSize(&metadata.List{Known: metadata.Known{Path: "/"}}); got != 5+1+32 {
+		t.Errorf("ListSize of a path alone = %d, want 38", got)
+	}
+}
