@@ -40,8 +40,8 @@
 //	                          ends when all is written
 //	lingerLoop  a draining conn.'s last stream ends; ends when it is closed
 //	wake        the timer, when something is due; ends at once
-//	shut        the end: writes what is left, waits for a peer at
-//	            fault and closes the net.Conn
+//	shut        the end: writes what is left, waits a second for a peer
+//	            at fault to read why, and closes the net.Conn
 //
 // Close returns when all of them are gone.
 //
@@ -53,8 +53,9 @@
 //
 // # Reading order
 //
-// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go, headers.go,
-// early/early.go, send.go, alarm/alarm.go, budget/budget.go, session.go,
-// settings.go, keepalive/keepalive.go, ping.go, goaway.go, deliver.go,
-// writer.go, input/input.go, loops.go, conn.go.
+// ../frame/frame.go, window.go, bdp/bdp.go, stream.go, message.go,
+// coding/doc.go, headerblock/doc.go, headers.go, early/early.go, send.go,
+// alarm/alarm.go, budget/budget.go, session.go, settings.go,
+// keepalive/keepalive.go, ping.go, goaway.go, deliver.go, outbox/outbox.go,
+// writer.go, input/input.go, loops.go, conn.go, wiretrace/wiretrace.go.
 package http2
