@@ -53,7 +53,7 @@ func (h *attacked) back() {
 // newAttacker begins a session in role r whose peer has sent its SETTINGS.
 func newAttacker(t testing.TB, r role, cfg Config) *attacker {
 	a := &attacker{t: t, sent: map[frame.Type]int{}}
-	a.c = &conn{s: newSession(r, nil, cfg.withDefaults())}
+	a.c = bareConn(newSession(r, nil, cfg.withDefaults()))
 	a.s = a.c.s
 	if err := a.send(frame.AppendSettings(nil)); err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ type flowEnd struct {
 func newFlowPair(t *testing.T, seed uint64, cfg Config, limit int) *flowPair {
 	p := &flowPair{t: t, r: rand.New(rand.NewPCG(seed, 0)), now: time.Unix(0, 0)}
 	for r := range p.ends {
-		e := &flowEnd{p: p, c: &conn{s: newSession(role(r), nil, cfg.withDefaults())}}
+		e := &flowEnd{p: p, c: bareConn(newSession(role(r), nil, cfg.withDefaults()))}
 		e.c.w.held = true // nothing is written
 		e.s = e.c.s
 		if limit > 0 {

@@ -79,7 +79,7 @@ type wireFuzz struct {
 }
 
 func newWireFuzz(t *testing.T, r role) *wireFuzz {
-	w := &wireFuzz{t: t, c: &conn{s: newSession(r, nil, Config{StreamWindow: 70000, ConnWindow: 70000, MaxStreams: 5}.withDefaults())}}
+	w := &wireFuzz{t: t, c: bareConn(newSession(r, nil, Config{StreamWindow: 70000, ConnWindow: 70000, MaxStreams: 5}.withDefaults()))}
 	w.s = w.c.s
 	w.peer = newWirePeer(w)
 	w.s.flow.limit = 72_000 // so that the windows of streams become narrow

@@ -133,7 +133,7 @@ func (s *script) begin(role string, args scriptArgs) {
 		Keepalive:     keepalive.Params{Time: args.duration("time"), Timeout: args.duration("timeout"), PermitWithoutStream: args.has("permit")},
 		Enforcement:   keepalive.EnforcementPolicy{MinTime: args.duration("min_time"), PermitWithoutStream: args.has("permit")},
 	}.withDefaults()
-	s.c = &conn{s: newSession(r, nil, cfg)}
+	s.c = bareConn(newSession(r, nil, cfg))
 	s.c.s.control.watchers = []connectivity.Watcher{s}
 	if n := args.number("unread_limit"); n > 0 {
 		s.c.s.flow.limit = n
