@@ -28,8 +28,7 @@
 //   - A silent peer is given up, and a client that sends too many PINGs: who
 //     asks when is package keepalive, gRFC A8; ping.go has the other PINGs.
 //   - Not here: method, scheme, content-type (filters), compression, retries,
-//     ages, load balancing. Server push and priorities: gRPC has no use for
-//     them.
+//     ages, load balancing, server push, priorities.
 //
 // # Goroutines
 //
@@ -40,8 +39,8 @@
 //	                          ends when all is written
 //	lingerLoop  a draining conn.'s last stream ends; ends when it is closed
 //	wake        the timer, when something is due; ends at once
-//	shut        the end: writes what is left, waits a second for a peer
-//	            at fault to read why, and closes the net.Conn
+//	shut        the end: writes what is left, waits for a peer at
+//	            fault and closes the net.Conn
 //
 // Close returns when all of them are gone.
 //
