@@ -21,7 +21,8 @@ func TestBareConnHasNoTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := play(t, beginServer)
 		s.flood(s.c.s.flow.limit/2 + 1) // which sends SETTINGS that want a receipt
-		s.calls["s1"].st.Reset()
+		s.c.mu.Lock()
+		s.c.release(writeNow)
 		time.Sleep(2 * settingsAckTime)
 	})
 }
