@@ -19,7 +19,7 @@ func bareConn(s *session) *conn {
 // come back a minute later.
 func TestBareConnHasNoTimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := play(t, beginServer)
+		s := play(t, beginServer+"recv SETTINGS ACK")
 		s.flood(s.c.s.flow.limit/2 + 1) // which sends SETTINGS that want a receipt
 		s.c.mu.Lock()
 		s.c.release(writeNow)
