@@ -1,6 +1,8 @@
 package callstack
 
 import (
+	"sync"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
@@ -53,8 +55,12 @@ const (
 )
 
 // A probeTrail is what the probes of one call stack share: how far each kind of
-// callback has come.
-type probeTrail [probeKinds]probeStep
+// callback has come. While one batch comes back up, another may go down.
+type probeTrail struct {
+	mu sync.Mutex // a leaf; nothing is called while it is held
+	// Guarded by mu.
+	steps [probeKinds]probeStep
+}
 
 // A probeStep is the way of one callback.
 type probeStep struct {
@@ -70,15 +76,41 @@ type probeStep struct {
 	left trace.EventID
 }
 
-// leave puts an event into a batch and into all steps that belong to it.
-func (t *probeTrail) leave(b *transport.StreamOpBatch, id trace.EventID) {
-	b.Cause = id
-	for i := range t {
-		if t[i].batch == b {
-			t[i].left = id
+// begin notes that a callback of b is to come.
+func (t *probeTrail) begin(kind int, b *transport.StreamOpBatch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.steps[kind] = probeStep{batch: b, last: b.Cause, left: b.Cause}
+}
+
+// cause returns what the next event of a callback comes of: the event of the
+// probe below, or that of the transport if it has left one.
+func (t *probeTrail) cause(kind int) trace.EventID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	step := &t.steps[kind]
+	if step.batch.Cause != step.left {
+		return step.batch.Cause
+	}
+	return step.last
+}
+
+// leave notes an event of a callback, and puts it into its batch and into all
+// steps that belong to the batch.
+func (t *probeTrail) leave(kind int, id trace.EventID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b := t.steps[kind].batch
+	t.steps[kind].last, b.Cause = id, id
+	for i := range t.steps {
+		if t.steps[i].batch == b {
+			t.steps[i].left = id
 		}
 	}
 }
+
+// reset forgets a call. Nobody else refers to it any more.
+func (t *probeTrail) reset() { t.steps = [probeKinds]probeStep{} }
 
 // linkProbes gives the probes among elems one trail.
 func linkProbes(elems []CallElem) {
@@ -107,7 +139,7 @@ func (c *probeCall) Init(args *CallArgs) error {
 func (c *probeCall) Reset() {
 	c.emit(&trace.Event{Op: "element.destroy"})
 	c.args = nil
-	*c.trail = probeTrail{}
+	c.trail.reset()
 	for i := range c.slots {
 		s := &c.slots[i]
 		s.orig, s.text = nil, ""
@@ -143,7 +175,7 @@ func (c *probeCall) StartBatch(b *transport.StreamOpBatch) {
 func (c *probeCall) watch(kind int, b *transport.StreamOpBatch, done *transport.Done, ops transport.OpSet) {
 	s := &c.slots[kind]
 	s.orig, s.text = *done, ops.String()
-	c.trail[kind] = probeStep{batch: b, last: b.Cause, left: b.Cause}
+	c.trail.begin(kind, b)
 	*done = s
 }
 
@@ -155,16 +187,11 @@ type probeSlot struct {
 	text string
 }
 
-// Run tells that the callback goes up, and then runs it. The cause is the event
-// of the probe below, or that of the transport if it has left one.
+// Run tells that the callback goes up, and then runs it.
 func (s *probeSlot) Run(err error) {
 	trail := s.call.trail
-	step := &trail[s.kind]
-	cause := step.last
-	if step.batch.Cause != step.left {
-		cause = step.batch.Cause
-	}
-	step.last = s.call.emit(&trace.Event{Cause: cause, Op: "op.up", Dir: trace.DirUp, Text: s.text, Err: err})
-	trail.leave(step.batch, step.last)
+	trail.leave(s.kind, s.call.emit(&trace.Event{
+		Cause: trail.cause(s.kind), Op: "op.up", Dir: trace.DirUp, Text: s.text, Err: err,
+	}))
 	s.orig.Run(err)
 }
