@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -142,8 +143,11 @@ func (w *watch) check() {
 		w.t.Fatal(err)
 	}
 	logs := w.logs.String()
-	if len(records) == 0 || len(w.printed) == 0 {
-		w.t.Fatalf("%d events, %d bytes of log and %d texts: nothing was watched", len(records), len(logs), len(w.printed))
+	w.mu.Lock()
+	printed, more := slices.Clone(w.printed), slices.Clone(w.more) // handlers may still be printing
+	w.mu.Unlock()
+	if len(records) == 0 || len(printed) == 0 {
+		w.t.Fatalf("%d events, %d bytes of log and %d texts: nothing was watched", len(records), len(logs), len(printed))
 	}
 	found := 0
 	report := func(where, text, word string) {
@@ -152,7 +156,7 @@ func (w *watch) check() {
 			w.t.Errorf("%q is in %s: …%s…", word, where, text[max(0, i-200):min(len(text), i+100)])
 		}
 	}
-	for _, word := range append(append(forms(secret), forms(message)...), w.more...) {
+	for _, word := range append(append(forms(secret), forms(message)...), more...) {
 		for line := range strings.Lines(logs) {
 			report("the log", line, word)
 		}
@@ -160,8 +164,8 @@ func (w *watch) check() {
 			report("the trace", line, word)
 		}
 	}
-	for _, word := range append(forms(secret), w.more...) {
-		for _, f := range w.printed {
+	for _, word := range append(forms(secret), more...) {
+		for _, f := range printed {
 			report(f.where, f.text, word)
 		}
 	}
