@@ -2,19 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"log/slog"
-	"math/big"
 	"net"
-	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 	"github.com/strata-grpc/strata/tests/grpctestingpb"
+	"github.com/strata-grpc/strata/tests/internal/selfsigned"
 	"github.com/strata-grpc/strata/tests/interop/service"
 )
 
@@ -77,21 +72,13 @@ func start(k serverKind, addr string) (running, error) {
 // selfSigned returns the credentials of a server whose certificate is made
 // here and which nobody vouches for.
 func selfSigned() (credentials.TransportCredentials, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certPEM, keyPEM, err := selfsigned.PEM("localhost")
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(24 * time.Hour),
-		DNSNames:     []string{"localhost"},
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	cert, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {
 		return nil, err
 	}
-	cert := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 	return credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{cert}}), nil
 }
