@@ -15,9 +15,9 @@ import (
 // core's batch_control. It becomes one batch of stream operations, and counts
 // the steps until all of those are done.
 type batch struct {
-	// Set by newCall or heapBatch, read-only afterwards.
+	// Set by batchAt, read-only afterwards.
 	call *call
-	slot uint32 // stateSlot bit of its place in the block, 0 on the heap
+	slot uint32 // stateSlot bit of its place in the block, 0 of one that is not kept
 
 	// Set by startBatch, read-only until the end.
 	tag     cq.Tag
@@ -160,12 +160,17 @@ func (c *call) checkOp(op *Op, state uint32) CallError {
 	return CallOK
 }
 
-// batchAt returns the batch in the claimed slot, or one from the heap.
+// batchAt returns the batch in the claimed slot, which its first user makes, or
+// one for this once. Who has claimed a slot is alone with it.
 func (c *call) batchAt(slot uint32) *batch {
 	if slot == 0 {
 		return &batch{call: c}
 	}
-	return &c.slots[bits.TrailingZeros32(slot/stateSlot0)]
+	at := &c.slots[bits.TrailingZeros32(slot/stateSlot0)]
+	if *at == nil {
+		*at = &batch{call: c, slot: slot}
+	}
+	return *at
 }
 
 // The callbacks of a batch are these other names for it, with a Run of their

@@ -46,7 +46,7 @@ type call struct {
 	send     sendSide
 	recv     recvSide
 	children family
-	slots    [batchSlots]batch
+	slots    [batchSlots]*batch // each made when it is first used, and kept
 	ownQueue cq.Queue // for calls that were given none; never shut down
 }
 
@@ -73,9 +73,9 @@ const (
 	stateSlots    = stateSlot0 * (1<<batchSlots - 1)
 )
 
-// batchSlots is how many batches of a call find their memory in the block. A
+// batchSlots is how many batches of a call the block keeps the memory of. A
 // unary call needs one, a stream one for each direction and one for the end;
-// further ones come from the heap.
+// further ones come from the heap for once.
 const batchSlots = 3
 
 // A sendSide is what the call has to say. The lists are read by the transport
@@ -138,9 +138,6 @@ func (p *callPool) get() (*call, uint32) {
 func (p *callPool) newCall() *call {
 	c := &call{pool: p, stack: p.stack.NewCall()}
 	c.Bind(c)
-	for i := range c.slots {
-		c.slots[i].call, c.slots[i].slot = c, stateSlot0<<i
-	}
 	// Never shut down: it is idle again whenever the block is recycled,
 	// because every batch that used it has been dequeued.
 	c.ownQueue.Init(cq.Pluck, cq.Config{Name: "call", Observer: p.trace.observer()})
