@@ -24,7 +24,7 @@ func TestAnswerOvertakesHeaders(t *testing.T) {
 		Handler: func(_ any, ctx context.Context, _ func(any) error, _ UnaryServerInterceptor) (any, error) {
 			c, err := handlerOf(ctx)
 			if err == nil {
-				_, _, err = c.takeHeader("SendHeader")
+				_, _, _, err = c.takeHeader("SendHeader")
 			}
 			return &emptypb.Empty{}, err
 		}}}}, nil)

@@ -63,11 +63,22 @@ type serverCall struct {
 	response response
 }
 
-// A response is what goes out beside messages.
+// A response is what goes out beside messages. Its lists are made when a handler
+// adds to them.
 type response struct {
-	header     metadata.List
-	trailer    metadata.List
+	header     *metadata.List
+	trailer    *metadata.List
 	headerSent bool
+}
+
+// reset empties the response and keeps the memory of its lists.
+func (r *response) reset() {
+	for _, l := range [...]*metadata.List{r.header, r.trailer} {
+		if l != nil {
+			l.Reset()
+		}
+	}
+	r.headerSent = false
 }
 
 // The closures of a serverCall.
@@ -124,9 +135,7 @@ func (c *serverCall) unref() {
 
 // recycle empties c and keeps it.
 func (s *Server) recycle(c *serverCall) {
-	c.response.header.Reset()
-	c.response.trailer.Reset()
-	c.response.headerSent = false
+	c.response.reset()
 	c.req.Payload.Release()
 	c.req = surface.RequestedCall{}
 	c.method, c.ctx, c.end, c.event = nil, nil, surface.CallStatus{}, 0
@@ -238,13 +247,13 @@ func (c *serverCall) answer(reply any, err error) {
 	}
 	ops := c.answerOps[:0]
 	r := &c.response
-	if buf != nil || !r.headerSent && r.header.Len() > 0 {
-		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: &r.header})
+	if buf != nil || !r.headerSent && r.header != nil && r.header.Len() > 0 {
+		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: r.header})
 	}
 	if buf != nil {
 		ops = append(ops, surface.Op{Type: surface.SendMessage, Message: buf})
 	}
-	ops = append(ops, surface.Op{Type: surface.SendStatusFromServer, Status: statusOf(err), SendMetadata: &c.response.trailer})
+	ops = append(ops, surface.Op{Type: surface.SendStatusFromServer, Status: statusOf(err), SendMetadata: r.trailer})
 	fault := c.req.Call.StartBatchAndExecute(ops, (*callAnswered)(c))
 	if fault == surface.CallErrorTooManyOperations && buf != nil && r.headerSent {
 		// As it should be: they went out. Where SendHeader has only taken them,

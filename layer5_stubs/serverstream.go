@@ -13,7 +13,7 @@ import (
 
 // setHeader adds to the headers.
 func (c *handlerContext) setHeader(md metadata.MD) error {
-	return c.addTo("SetHeader", md, func(r *response) (*metadata.List, error) {
+	return c.addTo("SetHeader", md, func(r *response) (**metadata.List, error) {
 		if r.headerSent {
 			return nil, status.Errorf(status.Internal, "stubs: server: SetHeader on %s after the headers were sent", c.method.path)
 		}
@@ -23,12 +23,12 @@ func (c *handlerContext) setHeader(md metadata.MD) error {
 
 // setTrailer adds to the trailers.
 func (c *handlerContext) setTrailer(md metadata.MD) error {
-	return c.addTo("SetTrailer", md, func(r *response) (*metadata.List, error) { return &r.trailer, nil })
+	return c.addTo("SetTrailer", md, func(r *response) (**metadata.List, error) { return &r.trailer, nil })
 }
 
 // addTo adds md to one of the lists of the response. What cannot travel is
 // refused here, so that it cannot keep the status from being sent.
-func (c *handlerContext) addTo(what string, md metadata.MD, list func(*response) (*metadata.List, error)) error {
+func (c *handlerContext) addTo(what string, md metadata.MD, list func(*response) (**metadata.List, error)) error {
 	if len(md) == 0 {
 		return nil
 	}
@@ -46,8 +46,11 @@ func (c *handlerContext) addTo(what string, md metadata.MD, list func(*response)
 	if err != nil {
 		return err
 	}
+	if *to == nil {
+		*to = new(metadata.List)
+	}
 	for _, p := range l.Pairs() {
-		to.Append(p.Key, p.Value)
+		(*to).Append(p.Key, p.Value)
 	}
 	return nil
 }
@@ -58,22 +61,21 @@ func (c *handlerContext) tooLate(what string) error {
 		WithCause(context.Canceled)
 }
 
-// takeHeader returns the headers for who is about to send them, and the call.
-// They are nil if they went out before.
-func (c *handlerContext) takeHeader(what string) (*metadata.List, surface.Call, error) {
+// takeHeader returns the headers, nil for none, for who is about to send them,
+// and the call. It reports false if they went out before.
+func (c *handlerContext) takeHeader(what string) (header *metadata.List, first bool, call surface.Call, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.call == nil {
-		return nil, surface.Call{}, c.tooLate(what)
+		return nil, false, surface.Call{}, c.tooLate(what)
 	}
 	r := &c.call.response
 	if r.headerSent {
-		return nil, c.call.req.Call, nil
+		return nil, false, c.call.req.Call, nil
 	}
 	r.headerSent = true
-	taken := r.header
-	r.header = metadata.List{}
-	return &taken, c.call.req.Call, nil
+	header, r.header = r.header, nil
+	return header, true, c.call.req.Call, nil
 }
 
 // sendHeader adds to the headers and sends them.
@@ -81,15 +83,15 @@ func (c *handlerContext) sendHeader(md metadata.MD) error {
 	if err := c.setHeader(md); err != nil {
 		return err
 	}
-	header, call, err := c.takeHeader("SendHeader")
+	header, first, call, err := c.takeHeader("SendHeader")
 	if err != nil {
 		return err
 	}
-	if header == nil {
+	if !first {
 		return status.Errorf(status.Internal, "stubs: server: SendHeader on %s after the headers were sent", c.method.path)
 	}
 	ops := []surface.Op{{Type: surface.SendInitialMetadata, SendMetadata: header}}
-	ok, fault := pluck(call, ops, header)
+	ok, fault := pluck(call, ops, &ops[0])
 	return c.outcome("SendHeader", ok, fault)
 }
 
@@ -205,13 +207,13 @@ func (s *serverStream) SendMsg(m any) error {
 	if o := method.server.trace; o.on() {
 		o.server(0, s.call.ID(), "marshal", typeText(m), trace.DirDown, nil)
 	}
-	header, call, err := s.ctx.takeHeader("SendMsg")
+	header, first, call, err := s.ctx.takeHeader("SendMsg")
 	if err != nil {
 		buf.Release()
 		return err
 	}
 	ops := append(s.send.ops[:0], surface.Op{Type: surface.SendMessage, Message: buf})
-	if header != nil {
+	if first {
 		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: header})
 	}
 	ok, fault := pluck(call, ops, &s.send)
