@@ -213,7 +213,7 @@ func (s *session) finalResult(st *stream, op *transport.RecvTrailingMetadata) er
 	if st.err != nil || s.role == server {
 		return st.err
 	}
-	op.MD.CopyFrom(&st.recv.trailers)
+	op.MD.CopyFrom(st.recv.trailerList())
 	if !op.MD.HasStatus {
 		return s.newError(status.Unknown, "the peer ended the stream without a grpc-status")
 	}

@@ -274,7 +274,7 @@ func (s *session) adopt(st *stream, in *incoming) {
 // onRequestTrailers takes a second header block of a client, which gRPC does
 // not have: it may only end the stream. RFC 9113 §8.1.
 func (s *session) onRequestTrailers(st *stream, block []byte, end bool) error {
-	err := s.decode(block, headerblock.Trailers, &st.recv.trailers)
+	err := s.decode(block, headerblock.Trailers, st.recv.trailerList())
 	if err != nil && !streamOnly(err) {
 		return err
 	}
@@ -296,7 +296,7 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 	r := &st.recv
 	kind, list := headerblock.Response, &r.headers
 	if r.haveHeaders {
-		kind, list = headerblock.Trailers, &r.trailers
+		kind, list = headerblock.Trailers, r.trailerList()
 	}
 	err := s.decode(block, kind, list)
 	if err != nil && !streamOnly(err) {
@@ -316,7 +316,8 @@ func (s *session) onResponse(st *stream, block []byte, end bool) error {
 		s.wrongLength(st)
 	case !r.haveHeaders && end: // gRPC-HTTP2 Trailers-Only
 		r.trailersOnly = true
-		r.headers, r.trailers = r.trailers, r.headers
+		t := r.trailerList()
+		r.headers, *t = *t, r.headers
 		s.endRecv(st, true)
 	case end:
 		s.endRecv(st, true)

@@ -320,7 +320,7 @@ func (s *session) checkPartial(st *stream) {
 	if !st.recv.ended || in.unread() > 0 || !in.partial() {
 		return
 	}
-	if s.role == client && st.recv.trailers.Status != uint32(status.OK) {
+	if s.role == client && st.recv.trailerList().Status != uint32(status.OK) {
 		return
 	}
 	s.refuse(st, s.newError(status.Internal, "the stream ended within a message"))

@@ -103,9 +103,18 @@ type callState struct {
 // receiving is the half of a stream that takes what the peer sends.
 type receiving struct {
 	headers  metadata.List
-	trailers metadata.List
+	trailers *metadata.List // made by trailerList, and kept; nil until a peer sends some
 	in       messageReader
 	recvState
+}
+
+// trailerList returns the list for trailers. A server gets none from its clients,
+// so a stream has the list only once there is something for it.
+func (r *receiving) trailerList() *metadata.List {
+	if r.trailers == nil {
+		r.trailers = new(metadata.List)
+	}
+	return r.trailers
 }
 
 // recvState is what of the receiving half does not outlive a call.
@@ -177,7 +186,9 @@ func (st *stream) Reset() {
 	c.mu.Unlock()
 	// Nobody else refers to the stream any more.
 	st.recv.headers.Reset()
-	st.recv.trailers.Reset()
+	if st.recv.trailers != nil {
+		st.recv.trailers.Reset()
+	}
 	st.recv.in.reset()
 	st.recv.recvState = recvState{}
 	st.send.message.Release()

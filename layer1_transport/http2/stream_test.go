@@ -129,7 +129,7 @@ s1 message len=100`, "\n") {
 		t.Errorf("Reset left %+v", st)
 	}
 	if st.recv.headers.Len() != 0 || st.recv.headers.Known != (metadata.Known{}) || !st.recv.headers.Deadline.IsZero() ||
-		st.recv.trailers.Len() != 0 || st.recv.in.unread() != 0 || st.recv.in.partial() {
+		st.recv.trailerList().Len() != 0 || st.recv.in.unread() != 0 || st.recv.in.partial() {
 		t.Errorf("Reset left %v, %v or unread bytes", st.recv.headers, st.recv.trailers)
 	}
 }
