@@ -196,7 +196,7 @@ func (b *batch) fill(ops []Op) {
 			op.SendMessage.Buf, op.SendMessage.Flags = o.Message, o.Flags
 		case SendCloseFromClient:
 			op.Ops |= transport.OpSendTrailingMetadata
-			op.SendTrailingMetadata.MD = &c.send.trailing
+			op.SendTrailingMetadata.MD = made(&c.send.trailing)
 		case SendStatusFromServer:
 			b.sendStatus(o)
 		case RecvInitialMetadata:
@@ -235,7 +235,7 @@ func (b *batch) fill(ops []Op) {
 
 // sendHeaders fills in send_initial_metadata.
 func (b *batch) sendHeaders(o *Op) {
-	c, md := b.call, &b.call.send.initial
+	c, md := b.call, made(&b.call.send.initial)
 	if c.server == nil {
 		md.Path, md.Authority, md.Deadline = c.method, c.stack.Args.Authority, c.deadline
 	}
@@ -246,7 +246,7 @@ func (b *batch) sendHeaders(o *Op) {
 
 // sendStatus fills in send_trailing_metadata with a status.
 func (b *batch) sendStatus(o *Op) {
-	c, md := b.call, &b.call.send.trailing
+	c, md := b.call, made(&b.call.send.trailing)
 	md.SetStatus(uint32(o.Status.Code()), o.Status.Message())
 	appendPairs(md, o.SendMetadata)
 	if _, given := md.Get(detailsKey); !given && o.Status.HasDetails() {

@@ -47,7 +47,7 @@ type call struct {
 	recv     recvSide
 	children family
 	slots    [batchSlots]*batch // each made when it is first used, and kept
-	ownQueue cq.Queue // for calls that were given none; never shut down
+	ownQueue cq.Queue           // for calls that were given none; never shut down
 }
 
 // The bits of call.state. All that a batch changes is committed by one CAS.
@@ -79,10 +79,18 @@ const (
 const batchSlots = 3
 
 // A sendSide is what the call has to say. The lists are read by the transport
-// until the operation completes.
+// until the operation completes; each is made when it is first used, and kept.
 type sendSide struct {
-	initial  metadata.List
-	trailing metadata.List
+	initial  *metadata.List
+	trailing *metadata.List
+}
+
+// made returns the list at, which it makes if the block has never used it.
+func made(at **metadata.List) *metadata.List {
+	if *at == nil {
+		*at = new(metadata.List)
+	}
+	return *at
 }
 
 // A recvSide is where the call keeps what it hears between a callback and the
