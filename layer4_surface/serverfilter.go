@@ -50,8 +50,8 @@ type serverCall struct {
 	server  *Server
 	payload *transport.Buffer // of PayloadReadInitial, until it is published
 
-	accept transport.StreamOpBatch // recv_initial_metadata and recv_trailing_metadata
-	read   transport.StreamOpBatch // recv_message, of PayloadReadInitial
+	accept transport.StreamOpBatch  // recv_initial_metadata and recv_trailing_metadata
+	read   *transport.StreamOpBatch // recv_message, of PayloadReadInitial; made when first used, and kept
 
 	pending pendingEntry
 
@@ -83,7 +83,10 @@ func (s *serverCall) Init(args *callstack.CallArgs) error {
 // Reset forgets the call. A payload that was never published is released.
 func (s *serverCall) Reset() {
 	s.payload.Release()
-	*s = serverCall{CallBase: s.CallBase}
+	if s.read != nil {
+		*s.read = transport.StreamOpBatch{}
+	}
+	*s = serverCall{CallBase: s.CallBase, read: s.read}
 }
 
 // begin starts what the server wants of every call. fault is what was wrong
@@ -125,12 +128,15 @@ func (d *serverHeaders) Run(err error) {
 		m.submit(s)
 		return
 	}
+	if s.read == nil {
+		s.read = new(transport.StreamOpBatch)
+	}
 	s.read.Ops = transport.OpRecvMessage
 	s.read.RecvMessage.Limit, s.read.RecvMessage.LimitName = 0, c.limitName()
 	s.read.RecvMessage.Only = m.payload == PayloadReadOnly
 	s.read.RecvMessage.Ready = (*serverPayload)(s)
 	c.Ref()
-	s.Next.StartBatch(&s.read)
+	s.Next.StartBatch(s.read)
 	c.Unref()
 }
 
