@@ -3,6 +3,7 @@
 package surface
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -70,5 +71,14 @@ func TestAllocsWithoutTrace(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("an event without a sink allocates %v times", n)
+	}
+}
+
+// TestCallStaysSmall: an open call that waits costs this much here. The bound is
+// a size of the allocator: one byte more costs up to a quarter.
+func TestCallStaysSmall(t *testing.T) {
+	const bound = 960 // without its batches and lists, which are made when first used
+	if size := reflect.TypeFor[call]().Size(); size > bound {
+		t.Errorf("a call has %d bytes, want at most %d", size, bound)
 	}
 }

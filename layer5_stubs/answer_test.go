@@ -3,6 +3,7 @@ package stubs
 import (
 	"context"
 	"net"
+	"reflect"
 	"testing"
 	"time"
 
@@ -39,5 +40,14 @@ func TestAnswerOvertakesHeaders(t *testing.T) {
 	defer cancel()
 	if err := cc.Invoke(ctx, "/a.B/C", &emptypb.Empty{}, &emptypb.Empty{}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestServerCallStaysSmall: an open call that waits costs this much here. The
+// bound is a size of the allocator: one byte more costs up to a quarter.
+func TestServerCallStaysSmall(t *testing.T) {
+	const bound = 640 // without the lists of its response
+	if size := reflect.TypeFor[serverCall]().Size(); size > bound {
+		t.Errorf("a serverCall has %d bytes, want at most %d", size, bound)
 	}
 }

@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -131,5 +132,14 @@ s1 message len=100`, "\n") {
 	if st.recv.headers.Len() != 0 || st.recv.headers.Known != (metadata.Known{}) || !st.recv.headers.Deadline.IsZero() ||
 		st.recv.trailerList().Len() != 0 || st.recv.in.unread() != 0 || st.recv.in.partial() {
 		t.Errorf("Reset left %v, %v or unread bytes", st.recv.headers, st.recv.trailers)
+	}
+}
+
+// TestStreamStaysSmall: an open call that waits costs this much here. The bound is
+// a size of the allocator: one byte more costs up to a quarter.
+func TestStreamStaysSmall(t *testing.T) {
+	const bound = 768 // without the list for trailers
+	if size := reflect.TypeFor[stream]().Size(); size > bound {
+		t.Errorf("a stream has %d bytes, want at most %d", size, bound)
 	}
 }
