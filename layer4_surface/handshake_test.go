@@ -150,3 +150,26 @@ func TestManyHandshakes(t *testing.T) {
 		}
 	})
 }
+
+// TestRuleBreakersDoNotFillTheLog: of connections that break a rule of HTTP/2
+// one in ten seconds is warned of.
+func TestRuleBreakersDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoorstep(t)
+		bad := frame.AppendPing(frame.AppendSettings([]byte(frame.ClientPreface)), false, [8]byte{})
+		bad = frame.AppendDataHeader(bad, 2, false, 0) // on a stream that no client can open
+		for range 50 {
+			nc := d.dial()
+			if _, err := nc.Write(bad); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			nc.Close()
+		}
+		synctest.Wait()
+		logged := d.logged.String()
+		if n := strings.Count(logged, "level=WARN"); n != 1 || !strings.Contains(logged, "broke a rule") {
+			t.Errorf("%d warnings, want one:\n%s", n, logged)
+		}
+	})
+}

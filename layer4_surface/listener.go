@@ -26,6 +26,10 @@ const (
 	maxAcceptDelay = time.Second
 )
 
+// warnInterval spaces the warnings that strangers can cause: about connections
+// that are refused and peers that break a rule.
+const warnInterval = 10 * time.Second
+
 // A listener is one accept loop with the connections that are not set up yet.
 type listener struct {
 	// Set by Serve, read-only afterwards.
@@ -38,8 +42,6 @@ type listener struct {
 	// Guarded by mu.
 	handshaking map[net.Conn]struct{}
 	closed      bool
-	lastWarn    time.Time // of a refusal
-	unwarned    int       // refusals since
 }
 
 // Serve accepts connections from lis and serves them until the server shuts
@@ -161,33 +163,15 @@ func (l *listener) handshake(nc net.Conn) {
 	}
 }
 
-// warnInterval spaces the warnings about refused connections: whoever opens
-// thousands must not fill the log as well.
-const warnInterval = 10 * time.Second
-
-// refused logs why a connection was refused. A warning in ten seconds says how
-// many others there were; those are for debugging, as are probes that only
-// connect.
+// refused logs why a connection was refused. Probes that only connect are no
+// news.
 func (l *listener) refused(nc net.Conn, err error) {
-	logger := l.server.cfg.logger
+	logger := l.server.cfg.http2.Logger // strangers cause it, as they do those
 	if errors.Is(err, io.EOF) {
 		logger.Debug("surface: a connection ended before its preface", "peer", nc.RemoteAddr(), "error", err)
 		return
 	}
-	now := time.Now()
-	l.mu.Lock()
-	warn, others := l.lastWarn.IsZero() || now.Sub(l.lastWarn) >= warnInterval, l.unwarned
-	if warn {
-		l.lastWarn, l.unwarned = now, 0
-	} else {
-		l.unwarned++
-	}
-	l.mu.Unlock()
-	if warn {
-		logger.Warn("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err, "others", others)
-	} else {
-		logger.Debug("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err)
-	}
+	logger.Warn("surface: refused a connection", "peer", nc.RemoteAddr(), "error", err)
 }
 
 // accept makes a transport of nc, unless too many connections are being set up

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/strata-grpc/strata/internal/warnlimit"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
@@ -77,6 +79,7 @@ func NewServer(opts ...ServerOption) *Server {
 		o.applyServer(&s.cfg)
 	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
+	s.cfg.http2.Logger = slog.New(warnlimit.New(s.cfg.logger.Handler(), warnInterval))
 	s.cfg.pending = s.cfg.pending.withDefaults()
 	if s.cfg.handshake <= 0 {
 		s.cfg.handshake = DefaultHandshakeTimeout
