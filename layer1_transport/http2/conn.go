@@ -324,10 +324,16 @@ func (c *conn) lingerLoop() {
 	c.release(writeNow)
 }
 
-// Close ends the connection and waits for its goroutines. Where the peer has
+// Close ends the connection and waits for its goroutines. Where a client has
 // ended it by breaking a rule, they may take lingerTime more; whoever cannot
-// wait so long asks for a disconnect first.
+// wait so long asks for a disconnect first. A client has somebody who waits for
+// it to close, and so does not wait for a server that broke a rule.
 func (c *conn) Close() {
+	c.mu.Lock()
+	if c.s.role == client {
+		c.hurryLocked()
+	}
+	c.mu.Unlock()
 	c.close(errClosed)
 	c.running.Wait()
 }
