@@ -22,7 +22,7 @@ WASM      := js/wasm
 in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
-.PHONY: all help walk test fuzz fuzz-short test-full h2spec h2specd attacks check fmt vet lint layers bars \
+.PHONY: all help walk test fuzz fuzz-short test-full h2spec h2specd end2end attacks check fmt vet lint layers bars \
 	checkapi api generate checkgenerate bench release clean
 
 all: check test ## check and test: what a change must pass
@@ -55,6 +55,10 @@ h2spec: $(BIN)/h2spec ## the 146 cases of h2spec: the transport, plain and TLS, 
 
 h2specd: $(BIN)/h2specd ## the 57 cases of h2specd: the client
 	@cd tests && $(GO) run ./h2spec client -tool=$(CURDIR)/$(BIN)/h2specd $(H2SPECFLAGS)
+
+# Part of make test too. A case: cd tests && go test ./end2end -run 'TestEnd2End/tcp/ping/Ping$$'
+end2end: ## gRPC core's end2end suite over six fixtures, with the table name x fixture
+	@cd tests && $(GO) test -count=1 ./end2end && cat end2end/table.txt
 
 # ATTACKFLAGS="-only a1,b2 -json rows.json" chooses attacks and keeps the figures.
 attacks: ## attacks on HTTP/2 and gRPC, on Strata and grpc-go side by side

@@ -1,0 +1,46 @@
+// Package surfacetest is gRPC core's end2end suite as a test kit: what a
+// channel, a server and everything between them do, seen through batches and
+// one completion queue.
+//
+//	        a fixture: how channels find a server
+//	              │ Open
+//	┌─────────────▼───────────────────────────────────────────────┐
+//	│ fixture.go    Fixture and Link; those in memory             │
+//	│ kit.go        Run: every case over every fixture            │
+//	│ rig.go        a server, a channel, a queue; events awaited  │
+//	│ call.go       the two ends of a call and their operations   │
+//	│ *_cases.go    the cases, by file and name of gRPC core      │
+//	│ waiting.go    the names without a case, and why             │
+//	│ report.go     the table name × fixture                      │
+//	└─────────────────────────────────────────────────────────────┘
+//
+// Whoever has a transport, a dialer, credentials or filters of their own makes
+// a [Fixture] of them and calls [Run]. tests/end2end does so with sockets and
+// TLS, and keeps the table.
+//
+// # Contract
+//
+//   - Up: a case has the file and name of the test in gRPC core 1.65 that it
+//     mirrors, testdata/names.txt, and expects the events that one expects.
+//   - Up: a case that a fixture cannot have is marked in the table, and so is
+//     one that waits for a part of this project.
+//   - Up: at the end of a case everything that was begun has posted its event
+//     and, in a bubble, no goroutine is left.
+//   - Down: only what package surface exports.
+//   - Not here: what single functions do, which is tested where they are; what
+//     cannot be a case over all fixtures, such as the tests that speak raw
+//     bytes to a server.
+//
+// # Goroutines
+//
+//	name         started by  ends when
+//	Serve        Link.Serve  the server has closed
+//
+// # Locks
+//
+// inProcess.mu and memory.mu are leaves.
+//
+// # Reading order
+//
+// basic_cases.go, call.go, rig.go, kit.go, fixture.go; then the other cases; waiting.go, report.go.
+package surfacetest

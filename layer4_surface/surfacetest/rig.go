@@ -1,0 +1,166 @@
+package surfacetest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	cq "github.com/strata-grpc/strata/layer3_cq"
+	surface "github.com/strata-grpc/strata/layer4_surface"
+)
+
+// How long the cases wait where time is real. In a bubble the same spans pass
+// at once, and exactly.
+const (
+	// patience is how long an event that has to come may take.
+	patience = 20 * time.Second
+	// silence is how long a queue is watched for an event that must not come.
+	silence = 30 * time.Millisecond
+	// short is a deadline that is meant to pass. It is long enough for a
+	// connection to be made first.
+	short = 150 * time.Millisecond
+)
+
+// A rig is what a case works with: a server, a channel to it and, as in gRPC
+// core's suite, one queue for the events of both. Only the goroutine of the
+// test uses it.
+type rig struct {
+	*testing.T
+	fixture *Fixture
+	link    Link
+	tc      *testCase
+
+	server  *surface.Server
+	channel *surface.Channel
+	queue   *cq.Queue
+}
+
+// newRig makes the link, and the ends unless the case does so itself.
+func newRig(t *testing.T, f *Fixture, tc *testCase) *rig {
+	r := &rig{T: t, fixture: f, tc: tc, link: f.Open(t), queue: cq.New(cq.Next, cq.Config{Name: tc.name, Debug: true})}
+	t.Cleanup(r.finish)
+	if !tc.bare {
+		r.startServer(tc.server...)
+		r.openChannel(tc.channel...)
+	}
+	return r
+}
+
+// newServer makes a server that nobody can reach yet.
+func (r *rig) newServer(opts ...surface.ServerOption) *surface.Server {
+	r.Helper()
+	s := surface.NewServer(append(r.link.ServerOptions(), opts...)...)
+	if err := s.RegisterCompletionQueue(r.queue); err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(s.Close)
+	return s
+}
+
+// startServer makes a server and serves it.
+func (r *rig) startServer(opts ...surface.ServerOption) {
+	r.Helper()
+	r.server = r.newServer(opts...)
+	r.serve()
+}
+
+// serve makes r.server reachable.
+func (r *rig) serve() {
+	r.Helper()
+	if err := r.link.Serve(r.server); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// openChannel makes the channel.
+func (r *rig) openChannel(opts ...surface.ChannelOption) {
+	r.Helper()
+	ch, err := r.link.NewChannel(opts...)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.channel = ch
+	r.Cleanup(ch.Close)
+}
+
+// finish runs when the ends are closed: whatever was begun has to post its
+// event, so that the queue drains.
+func (r *rig) finish() {
+	r.queue.Shutdown()
+	for {
+		ev := r.queue.Next(time.Now().Add(patience))
+		switch ev.Type {
+		case cq.QueueShutdown:
+			return
+		case cq.QueueTimeout:
+			r.Errorf("the queue does not drain: %d operations never completed", r.queue.Pending())
+			return
+		}
+	}
+}
+
+// An expected is an event that a case waits for.
+type expected struct {
+	tag     cq.Tag
+	success bool
+	either  bool // success does not matter
+}
+
+func ok(tag cq.Tag) expected     { return expected{tag: tag, success: true} }
+func fails(tag cq.Tag) expected  { return expected{tag: tag} }
+func either(tag cq.Tag) expected { return expected{tag: tag, either: true} }
+
+// verify waits for the events, which come in any order and with no other
+// between them: gRPC core's Expect and Verify.
+func (r *rig) verify(want ...expected) {
+	r.Helper()
+	for len(want) > 0 {
+		got := r.next()
+		i := slices.IndexFunc(want, func(w expected) bool { return w.tag == got.Tag })
+		if i < 0 || !want[i].either && want[i].success != got.Success {
+			r.Fatalf("event: tag %v success=%t, want %s", got.Tag, got.Success, describe(want))
+		}
+		want = slices.Delete(want, i, i+1)
+	}
+}
+
+// next waits for an event, which has to come.
+func (r *rig) next() cq.Event {
+	r.Helper()
+	ev := r.queue.Next(time.Now().Add(patience))
+	if ev.Type != cq.OpComplete {
+		r.Fatalf("the queue returns %v, want an event", ev.Type)
+	}
+	return ev
+}
+
+// quiet checks that no event comes.
+func (r *rig) quiet() {
+	r.Helper()
+	var ev cq.Event
+	if r.fixture.Virtual {
+		synctest.Wait()
+		ev = r.queue.TryNext()
+	} else {
+		ev = r.queue.Next(time.Now().Add(silence))
+	}
+	if ev.Type != cq.QueueTimeout {
+		r.Fatalf("event: %v tag %v success=%t, want none", ev.Type, ev.Tag, ev.Success)
+	}
+}
+
+// describe lists events for the text of a failure.
+func describe(want []expected) string {
+	var list []string
+	for _, w := range want {
+		how := fmt.Sprintf("success=%t", w.success)
+		if w.either {
+			how = "either"
+		}
+		list = append(list, fmt.Sprintf("%v %s", w.tag, how))
+	}
+	return strings.Join(list, ", ")
+}
