@@ -45,11 +45,11 @@
 //
 // # Locks
 //
-// Server.mu, matcher.mu, listener.mu, family.mu and stateTracker.mu are leaves:
-// none is held while another is taken. None is held across user code, a
+// Server.mu, Life.mu, matcher.mu, listener.mu, family.mu and stateTracker.mu are
+// leaves: none is held while another is taken. None is held across user code, a
 // completion or a call into another layer. A call itself has one atomic word.
 //
 // # Reading order
 //
-// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, listener.go, internal/handshakes, serverfilter.go, match.go.
+// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, internal/lifetime, listener.go, internal/accepting, internal/handshakes, serverfilter.go, match.go.
 package surface

@@ -17,13 +17,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
-)
-
-// How long an accept loop waits after an error, such as too many open files,
-// before it tries again.
-const (
-	minAcceptDelay = 5 * time.Millisecond
-	maxAcceptDelay = time.Second
+	"github.com/strata-grpc/strata/layer4_surface/internal/accepting"
 )
 
 // warnInterval spaces the warnings that strangers can cause: about connections
@@ -48,40 +42,64 @@ type listener struct {
 // down, and then returns nil. Otherwise it returns why lis cannot accept any
 // more. It closes lis. Any number of listeners may be served.
 func (s *Server) Serve(lis net.Listener) error {
+	if lis == nil {
+		return errors.New("surface: Serve without a listener")
+	}
 	s.Start()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{server: s, lis: lis, ctx: ctx, cancel: cancel, handshaking: map[net.Conn]struct{}{}}
-	s.mu.Lock()
-	if s.draining.Load() {
-		s.mu.Unlock()
-		cancel()
-		return errors.Join(ErrServerClosed, lis.Close())
+	if !s.life.AddJob() {
+		return l.tooLate()
 	}
-	s.jobs.Add(1)
-	s.listeners[l] = struct{}{}
-	s.mu.Unlock()
 	defer l.done()
+	if !s.life.Join(l) {
+		return l.tooLate()
+	}
 	return l.acceptLoop()
+}
+
+// ServeTransport serves a connection that is made already. It returns at once;
+// the server owns t.
+func (s *Server) ServeTransport(t transport.Transport) error {
+	if t == nil {
+		return errors.New("surface: ServeTransport without a transport")
+	}
+	s.Start()
+	err := ErrServerClosed
+	if s.life.AddJob() {
+		if err = s.attach(t, false); err == nil {
+			return nil
+		}
+		s.life.JobDone()
+	}
+	t.Close()
+	return fmt.Errorf("surface: the connection from %v is not served: %w", t.Peer(), err)
+}
+
+// tooLate closes a listener that a server which shuts down is given.
+func (l *listener) tooLate() error {
+	l.cancel()
+	err := fmt.Errorf("surface: the listener on %v is not served: %w", l.lis.Addr(), ErrServerClosed)
+	return errors.Join(err, l.lis.Close())
 }
 
 // done takes the listener off the server.
 func (l *listener) done() {
-	l.stop()
-	s := l.server
-	s.mu.Lock()
-	delete(s.listeners, l)
-	s.mu.Unlock()
-	s.checkIdle()
-	s.jobs.Done()
+	l.Drain()
+	l.server.life.Leave(l)
+	l.server.life.JobDone()
 }
 
-// stop ends the accept loop and the handshakes: none of those clients has sent
+// Drain ends the accept loop and the handshakes: none of those clients has sent
 // a request yet.
-func (l *listener) stop() {
+func (l *listener) Drain() {
 	l.cancel()
 	l.lis.Close()
 	l.closeHandshakes()
 }
+
+// Cut does the same: nothing of a listener is graceful.
+func (l *listener) Cut() { l.Drain() }
 
 // closeHandshakes closes the connections that are not set up yet.
 func (l *listener) closeHandshakes() {
@@ -96,51 +114,28 @@ func (l *listener) closeHandshakes() {
 // acceptLoop accepts until the listener is closed.
 func (l *listener) acceptLoop() error {
 	trace.Role(l.server.cfg.trace, "surface accept loop")
-	var delay time.Duration
-	for {
-		nc, err := l.lis.Accept()
-		if err == nil {
-			delay = 0
-			if sink := l.server.cfg.trace; sink != nil {
-				trace.Socket(sink, "accept", fmt.Sprint(nc.RemoteAddr()), nil)
-			}
-			if l.server.addJob() {
-				go l.handshake(nc)
-			} else {
-				nc.Close()
-			}
-			continue
+	return accepting.Loop(l.ctx, l.lis, l.server.cfg.logger, func(nc net.Conn) {
+		if sink := l.server.cfg.trace; sink != nil {
+			trace.Socket(sink, "accept", fmt.Sprint(nc.RemoteAddr()), nil)
 		}
-		switch {
-		case l.ctx.Err() != nil:
-			return nil
-		case !temporary(err):
-			return fmt.Errorf("surface: accepting on %v: %w", l.lis.Addr(), err)
-		}
-		delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
-		l.server.cfg.logger.Warn("surface: accepting failed, trying again", "address", l.lis.Addr(), "error", err, "delay", delay)
-		if !l.pause(delay) {
-			return nil
-		}
+		l.take(nc)
+	})
+}
+
+// take begins the handshakes of a connection, unless there are too many
+// connections or the server shuts down.
+func (l *listener) take(nc net.Conn) {
+	s := l.server
+	n, most := s.accepted.Add(1), int64(s.cfg.maxConnections)
+	full := most > 0 && n > most
+	if !full && s.life.AddJob() {
+		go l.handshake(nc)
+		return
 	}
-}
-
-// temporary reports whether accepting may work again, as where there are too
-// many open files. Other errors are the end of a listener.
-func temporary(err error) bool {
-	var t interface{ Temporary() bool }
-	return errors.As(err, &t) && t.Temporary()
-}
-
-// pause waits, and reports false if the listener was stopped meanwhile.
-func (l *listener) pause(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-l.ctx.Done():
-		return false
+	s.accepted.Add(-1)
+	nc.Close()
+	if full {
+		l.refused(nc, fmt.Errorf("the server has %d connections, which is as many as it may have", most))
 	}
 }
 
@@ -151,13 +146,14 @@ func (l *listener) handshake(nc net.Conn) {
 	trace.Role(s.cfg.trace, "surface handshake")
 	t, err := l.accept(nc)
 	if err == nil {
-		if err = s.attach(t); err == nil {
+		if err = s.attach(t, true); err == nil {
 			return
 		}
 		t.Close()
 	}
 	nc.Close()
-	s.jobs.Done()
+	s.accepted.Add(-1)
+	s.life.JobDone()
 	if l.ctx.Err() == nil {
 		l.refused(nc, err)
 	}
@@ -231,29 +227,28 @@ func (l *listener) end(nc net.Conn) {
 // takes the streams that the client begins.
 type serverConn struct {
 	// Set by attach, read-only afterwards.
-	server *Server
-	t      transport.Transport
-	calls  callPool
+	server  *Server
+	t       transport.Transport
+	calls   callPool
+	queue   int  // whose slots its calls take first
+	counted bool // in Server.accepted
 
 	gone sync.Once
 }
 
 // attach makes t a connection of the server. On success the job that the
-// caller has added ends with the connection.
-func (s *Server) attach(t transport.Transport) error {
+// caller has added ends with the connection, and its count if it is counted.
+func (s *Server) attach(t transport.Transport, counted bool) error {
 	stack, err := stacks.Server(serverFilter{}, s.cfg.stack).Build(callstack.ChannelArgs{Transport: t, Trace: s.cfg.trace})
 	if err != nil {
-		return fmt.Errorf("surface: the stack of a connection: %w", err)
+		return fmt.Errorf("the stack of the connection: %w", err)
 	}
-	c := &serverConn{server: s, t: t}
+	c := &serverConn{server: s, t: t, counted: counted}
+	if n := len(s.queues); n > 1 {
+		c.queue = int(s.nextQueue.Add(1)-1) % n
+	}
 	c.calls.stack, c.calls.trace = stack, s.trace
-	s.mu.Lock()
-	draining := s.draining.Load()
-	if !draining {
-		s.conns[c] = struct{}{}
-	}
-	s.mu.Unlock()
-	if draining { // it began while the handshake was under way
+	if !s.life.Join(c) { // draining began while the handshake was under way
 		stack.Destroy()
 		return ErrServerClosed
 	}
@@ -270,7 +265,7 @@ func (c *serverConn) AcceptStream(_ transport.Transport, accepted transport.Acce
 		args.Start = time.Now()
 	}
 	fault := call.stack.Init()
-	call.server.begin(c.server, fault)
+	call.server.begin(c, fault)
 }
 
 // OnState is told of the end of the connection.
@@ -281,9 +276,14 @@ func (c *serverConn) OnState(s connectivity.State, _ error) {
 	}
 }
 
-// goaway tells the client to make no more calls on this connection. RFC 9113 §6.8.
-func (c *serverConn) goaway() {
+// Drain tells the client to make no more calls on this connection. RFC 9113 §6.8.
+func (c *serverConn) Drain() {
 	c.calls.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{Code: status.HTTP2NoError, Debug: shuttingDown}})
+}
+
+// Cut ends the connection and the calls on it.
+func (c *serverConn) Cut() {
+	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: newLocalError(status.Unavailable, "the server cancelled all calls")})
 }
 
 // finish waits for the goroutines of the connection and takes it off the
@@ -292,9 +292,9 @@ func (c *serverConn) finish() {
 	s := c.server
 	c.t.Close()
 	c.calls.stack.Destroy()
-	s.mu.Lock()
-	delete(s.conns, c)
-	s.mu.Unlock()
-	s.checkIdle()
-	s.jobs.Done()
+	if c.counted {
+		s.accepted.Add(-1)
+	}
+	s.life.Leave(c)
+	s.life.JobDone()
 }

@@ -3,6 +3,7 @@ package surface
 import (
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -42,6 +43,8 @@ type RequestedCall struct {
 	// It is checked when the slot is posted, so that no payload comes to a
 	// program which does not expect and release it.
 	WantPayload bool
+
+	posted atomic.Bool // by RequestCall, and it has not got its call
 
 	// Owned by the server while the slot is posted.
 	notify     *cq.Queue
@@ -143,14 +146,12 @@ func (m *matcher) submit(s *serverCall) {
 		s.refuse(status.Unavailable, shuttingDown)
 		return
 	}
-	// gRPC core asks the connection's own queue first and then the others in
-	// a circle; starting at a queue that moves on spreads calls as well.
+	// The connection's own queue first, then the others in a circle.
 	for i := range m.requests {
-		at := (int(m.server.nextQueue.Load()) + i) % len(m.requests)
-		if req := m.requests[at].pop(); req != nil {
-			m.server.nextQueue.Store(uint32(at + 1))
+		if req := m.requests[(s.conn.queue+i)%len(m.requests)].pop(); req != nil {
 			s.pending.state = activated
 			m.mu.Unlock()
+			req.posted.Store(false)
 			s.publish(req)
 			return
 		}
@@ -186,6 +187,55 @@ func (m *matcher) allocate(s *serverCall) {
 	s.publish(req)
 }
 
+// RequestCall asks for one call of a method that is not registered. When it
+// has come req is filled in and notify, a registered queue, gets an event with
+// tag. boundTo is the queue of the call's own batches, nil for one of its own.
+// If the server shuts down first, or has, the event is a failure.
+//
+// The errors, in this order: CallErrorFailed before the server has started,
+// without req, and where an allocator hands out the slots;
+// CallErrorNotServerCompletionQueue; CallErrorPayloadTypeMismatch;
+// CallErrorTooManyOperations for a slot that is posted already;
+// CallErrorCompletionQueueShutdown.
+func (s *Server) RequestCall(req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
+	return s.request(s.unregistered, req, boundTo, notify, tag)
+}
+
+// RequestRegisteredCall is RequestCall for calls of one method, which has to be
+// registered with this server: else the error is CallErrorFailed.
+func (s *Server) RequestRegisteredCall(r *RegisteredMethod, req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
+	if r == nil || r.m.server != s {
+		return CallErrorFailed
+	}
+	return s.request(r.m, req, boundTo, notify, tag)
+}
+
+func (s *Server) request(m *matcher, req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
+	if !s.started.Load() || req == nil {
+		return CallErrorFailed
+	}
+	i := s.queueIndex(notify)
+	switch {
+	case m.alloc != nil:
+		return CallErrorFailed // its slots are not posted
+	case i < 0:
+		return CallErrorNotServerCompletionQueue
+	case req.WantPayload != m.payload.waits():
+		return CallErrorPayloadTypeMismatch
+	case !req.posted.CompareAndSwap(false, true):
+		return CallErrorTooManyOperations
+	case !notify.BeginOp(tag):
+		req.posted.Store(false)
+		return CallErrorCompletionQueueShutdown
+	}
+	if s.trace.on() {
+		s.trace.request(m.method, tag)
+	}
+	req.BoundTo, req.Tag, req.notify = boundTo, tag, notify
+	m.request(i, req)
+	return CallOK
+}
+
 // request posts a slot, whose tag was begun. A call that waits gets it.
 func (m *matcher) request(queue int, req *RequestedCall) {
 	m.mu.Lock()
@@ -207,6 +257,7 @@ func (m *matcher) request(queue int, req *RequestedCall) {
 	m.mu.Unlock()
 	refuseAll(stale, status.ResourceExhausted, "the call waited too long for the server to request it")
 	if s != nil {
+		req.posted.Store(false)
 		s.publish(req)
 		s.call.Unref() // the list's
 	}
@@ -214,6 +265,7 @@ func (m *matcher) request(queue int, req *RequestedCall) {
 
 // fail posts the event of a slot that no call will come for.
 func (r *RequestedCall) fail() {
+	r.posted.Store(false)
 	r.Call, r.Details, r.Metadata, r.Payload = Call{}, CallDetails{}, nil, nil
 	r.notify.EndOp(r.Tag, false, nil, &r.completion)
 }
@@ -301,40 +353,6 @@ func (m *matcher) removeLocked(s *serverCall, state pendingState) {
 	}
 	p.state, p.prev, p.next = state, nil, nil
 	m.pendingCount--
-}
-
-// PendingLimits bound the calls of one method that wait for a request, and so
-// the memory that clients can take up by calling faster than the application
-// requests. The zero value of a field stands for gRPC core's.
-type PendingLimits struct {
-	// Soft is from where on calls are refused at random, with a probability
-	// that grows up to Hard. Zero means 1000.
-	Soft int
-	// Hard is from where on every call is refused. Zero means 3000.
-	Hard int
-	// MaxWait is how long a call waits. Zero means 30 s.
-	MaxWait time.Duration
-}
-
-// The defaults of PendingLimits.
-const (
-	DefaultPendingSoft    = 1000
-	DefaultPendingHard    = 3000
-	DefaultPendingMaxWait = 30 * time.Second
-)
-
-func (l PendingLimits) withDefaults() PendingLimits {
-	if l.Soft <= 0 {
-		l.Soft = DefaultPendingSoft
-	}
-	if l.Hard <= 0 {
-		l.Hard = max(DefaultPendingHard, l.Soft)
-	}
-	l.Soft = min(l.Soft, l.Hard)
-	if l.MaxWait <= 0 {
-		l.MaxWait = DefaultPendingMaxWait
-	}
-	return l
 }
 
 // full decides whether one more call may wait behind n others: random early

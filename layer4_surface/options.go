@@ -64,9 +64,10 @@ type channelConfig struct {
 type serverConfig struct {
 	endConfig
 
-	pending       PendingLimits
-	handshake     time.Duration
-	maxHandshakes int
+	pending        PendingLimits
+	handshake      time.Duration
+	maxHandshakes  int
+	maxConnections int
 }
 
 type endOption func(*endConfig)
@@ -155,6 +156,40 @@ func WithMinConnectTimeout(d time.Duration) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.minConnectTimeout = d })
 }
 
+// PendingLimits bound the calls of one method that wait for a request, and so
+// the memory that clients can take up by calling faster than the application
+// requests. The zero value of a field stands for gRPC core's.
+type PendingLimits struct {
+	// Soft is from where on calls are refused at random, with a probability
+	// that grows up to Hard. Zero means 1000.
+	Soft int
+	// Hard is from where on every call is refused. Zero means 3000.
+	Hard int
+	// MaxWait is how long a call waits. Zero means 30 s.
+	MaxWait time.Duration
+}
+
+// The defaults of PendingLimits.
+const (
+	DefaultPendingSoft    = 1000
+	DefaultPendingHard    = 3000
+	DefaultPendingMaxWait = 30 * time.Second
+)
+
+func (l PendingLimits) withDefaults() PendingLimits {
+	if l.Soft <= 0 {
+		l.Soft = DefaultPendingSoft
+	}
+	if l.Hard <= 0 {
+		l.Hard = max(DefaultPendingHard, l.Soft)
+	}
+	l.Soft = min(l.Soft, l.Hard)
+	if l.MaxWait <= 0 {
+		l.MaxWait = DefaultPendingMaxWait
+	}
+	return l
+}
+
 // WithPendingLimits bounds the calls that wait for a request.
 func WithPendingLimits(l PendingLimits) ServerOption {
 	return serverOption(func(c *serverConfig) { c.pending = l })
@@ -170,4 +205,12 @@ func WithHandshakeTimeout(d time.Duration) ServerOption {
 // preface yet. The default, 0, is [DefaultMaxHandshakes].
 func WithMaxHandshakes(n int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.maxHandshakes = n })
+}
+
+// WithMaxConnections bounds the connections that Serve has accepted and that
+// have not ended: gRPC core's grpc.max_allowed_incoming_connections. One more is
+// closed as soon as it comes. The default, 0, is no bound but that of the
+// operating system.
+func WithMaxConnections(n int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.maxConnections = n })
 }

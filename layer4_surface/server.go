@@ -5,55 +5,42 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/strata-grpc/strata/internal/warnlimit"
-	transport "github.com/strata-grpc/strata/layer1_transport"
-	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/handshakes"
+	"github.com/strata-grpc/strata/layer4_surface/internal/lifetime"
 )
 
 // A Server receives calls. Its life is: make it, register queues and methods,
-// Start or Serve, Shutdown. Except where said its methods may be called from
-// any goroutine at any time.
+// Start or Serve, Shutdown. Its methods may be called from any goroutine at any
+// time, Shutdown and Close from any but those that run its callbacks.
 type Server struct {
 	// Set by NewServer, read-only afterwards.
 	cfg   serverConfig
 	trace tracer
-	drain chan struct{} // closed when draining begins
+	life  *lifetime.Life // with the listeners and connections
 
-	// Written before started is set, read-only afterwards.
+	// Written under mu before started is set, read-only afterwards.
 	queues       []*cq.Queue
 	methods      map[methodKey]*matcher
 	hosts        bool // some method is registered for one host only
 	unregistered *matcher
 
-	started   atomic.Bool
-	draining  atomic.Bool
-	nextQueue atomic.Uint32 // where the search for a request begins
-
-	// jobs counts accept loops, handshakes and connections until they are
-	// gone. It grows under mu and only before stopped.
-	jobs sync.WaitGroup
+	mu      sync.Mutex // a leaf
+	started atomic.Bool
 
 	handshakes handshakes.Limit
-
-	mu sync.Mutex // a leaf
-	// Guarded by mu.
-	listeners map[*listener]struct{}
-	conns     map[*serverConn]struct{}
-	notify    []*shutdownTag
-	idle      chan struct{} // closed when draining and nothing is left
+	accepted   atomic.Int64  // connections of Serve, for MaxConnections
+	nextQueue  atomic.Uint32 // for the next connection
 }
 
 // A methodKey finds a method. Host is empty for any.
 type methodKey struct{ host, path string }
-
-// shuttingDown is the message of calls that a draining server refuses.
-const shuttingDown = "the server is shutting down"
 
 // What a client may do before anything is known of it is bounded, since a
 // connection costs memory and a goroutine.
@@ -68,13 +55,7 @@ const (
 
 // NewServer returns a server without listeners, queues and methods.
 func NewServer(opts ...ServerOption) *Server {
-	s := &Server{
-		drain:     make(chan struct{}),
-		idle:      make(chan struct{}),
-		methods:   map[methodKey]*matcher{},
-		listeners: map[*listener]struct{}{},
-		conns:     map[*serverConn]struct{}{},
-	}
+	s := &Server{life: lifetime.New(), methods: map[methodKey]*matcher{}}
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
 	}
@@ -92,8 +73,9 @@ func NewServer(opts ...ServerOption) *Server {
 	return s
 }
 
-// ErrStarted is returned for what has to be done before the server starts.
-var ErrStarted = errors.New("surface: the server has started")
+// ErrStarted is the cause of errors about what has to be done before the
+// server starts.
+var ErrStarted = errors.New("the server has started")
 
 // RegisterCompletionQueue says that requests may be posted with q. A queue
 // that is registered already is left alone.
@@ -101,7 +83,7 @@ func (s *Server) RegisterCompletionQueue(q *cq.Queue) error {
 	if q == nil {
 		return errors.New("surface: RegisterCompletionQueue without a queue")
 	}
-	return s.setUp(func() error {
+	return s.setUp("registering queue "+strconv.Quote(q.Name()), func() error {
 		if s.queueIndex(q) < 0 {
 			s.queues = append(s.queues, q)
 		}
@@ -122,14 +104,21 @@ func (s *Server) queueIndex(q *cq.Queue) int {
 // RegisterMethod gives the method a list of requests of its own. host is the
 // authority under which it is registered, empty for any.
 func (s *Server) RegisterMethod(method, host string, payload PayloadHandling) (*RegisteredMethod, error) {
-	if len(method) < 2 || method[0] != '/' {
-		return nil, fmt.Errorf("surface: method %q is not of the form /service/method", method)
+	what := fmt.Sprintf("registering method %q", method)
+	if host != "" {
+		what += fmt.Sprintf(" for host %q", host)
+	}
+	switch {
+	case len(method) < 2 || method[0] != '/':
+		return nil, fmt.Errorf("surface: %s: it does not begin with a slash, as /service/method does", what)
+	case payload > PayloadReadOnly:
+		return nil, fmt.Errorf("surface: %s: there is no PayloadHandling(%d)", what, payload)
 	}
 	m := &matcher{server: s, method: method, payload: payload}
-	err := s.setUp(func() error {
+	err := s.setUp(what, func() error {
 		key := methodKey{host, method}
 		if s.methods[key] != nil {
-			return fmt.Errorf("surface: method %q is registered already for host %q", method, host)
+			return errors.New("it is registered already")
 		}
 		s.methods[key] = m
 		s.hosts = s.hosts || host != ""
@@ -143,40 +132,52 @@ func (s *Server) RegisterMethod(method, host string, payload PayloadHandling) (*
 
 // SetBatchMethodAllocator makes a hand out the slots for all calls of methods
 // that are not registered. q is a Callback queue, so that the slot's tag runs
-// on the goroutine that reads the connection, and nothing ever waits.
+// on the goroutine that reads the connection, and nothing ever waits. It need
+// not be registered, since nothing is requested with it.
 func (s *Server) SetBatchMethodAllocator(q *cq.Queue, a Allocator) error {
-	return s.setAllocator(s.unregistered, q, a)
+	return s.setAllocator("methods that are not registered", s.unregistered, q, a)
 }
 
 // SetRegisteredMethodAllocator is SetBatchMethodAllocator for one method.
 func (s *Server) SetRegisteredMethodAllocator(r *RegisteredMethod, q *cq.Queue, a Allocator) error {
-	if r == nil || r.m.server != s {
-		return errors.New("surface: the method was not registered with this server")
+	switch {
+	case r == nil:
+		return errors.New("surface: SetRegisteredMethodAllocator without a method")
+	case r.m.server != s:
+		return fmt.Errorf("surface: method %q was registered with another server", r.m.method)
 	}
-	return s.setAllocator(r.m, q, a)
+	return s.setAllocator(fmt.Sprintf("method %q", r.m.method), r.m, q, a)
 }
 
-func (s *Server) setAllocator(m *matcher, q *cq.Queue, a Allocator) error {
+func (s *Server) setAllocator(of string, m *matcher, q *cq.Queue, a Allocator) error {
+	what := "setting the allocator of " + of
 	switch {
-	case q == nil || q.Type() != cq.Callback:
-		return errors.New("surface: an allocator needs a Callback queue")
 	case a == nil:
-		return errors.New("surface: the allocator is nil")
+		return fmt.Errorf("surface: %s: it is nil", what)
+	case q == nil:
+		return fmt.Errorf("surface: %s: there is no queue", what)
+	case q.Type() != cq.Callback:
+		return fmt.Errorf("surface: %s: queue %q is of type %v, and an allocator needs %v", what, q.Name(), q.Type(), cq.Callback)
 	}
-	return s.setUp(func() error {
+	return s.setUp(what, func() error {
 		m.alloc, m.notify = a, q
 		return nil
 	})
 }
 
 // setUp runs f, which changes what is read-only once the server has started.
-func (s *Server) setUp(f func() error) error {
+// what says in errors what it does.
+func (s *Server) setUp(what string, f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.started.Load() {
-		return ErrStarted
+	err := ErrStarted
+	if !s.started.Load() {
+		err = f()
 	}
-	return f()
+	if err != nil {
+		return fmt.Errorf("surface: %s: %w", what, err)
+	}
+	return nil
 }
 
 // Start makes the server ready. Serve does it too.
@@ -218,207 +219,117 @@ func (s *Server) lookup(host, path string) *matcher {
 	return s.unregistered
 }
 
-// RequestCall asks for one call of a method that is not registered. When it
-// has come req is filled in and notify, a registered queue, gets an event with
-// tag. boundTo is the queue of the call's own batches, nil for one of its own.
-// If the server shuts down first, or has, the event is a failure.
-func (s *Server) RequestCall(req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
-	return s.request(s.unregistered, req, boundTo, notify, tag)
-}
+// shuttingDown is what clients and late connections of a draining server read.
+const shuttingDown = "the server is shutting down"
 
-// RequestRegisteredCall is RequestCall for calls of one method.
-func (s *Server) RequestRegisteredCall(r *RegisteredMethod, req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
-	return s.request(r.m, req, boundTo, notify, tag)
-}
+// ErrServerClosed is the cause of errors about connections that come too late.
+var ErrServerClosed = errors.New(shuttingDown)
 
-func (s *Server) request(m *matcher, req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
-	if !s.started.Load() {
-		return CallErrorFailed
-	}
-	i := s.queueIndex(notify)
-	switch {
-	case i < 0:
-		return CallErrorNotServerCompletionQueue
-	case m.alloc != nil:
-		return CallErrorFailed // its slots are not posted
-	case req.WantPayload != m.payload.waits():
-		return CallErrorPayloadTypeMismatch
-	case !notify.BeginOp(tag):
-		return CallErrorCompletionQueueShutdown
-	}
-	if s.trace.on() {
-		s.trace.request(m.method, tag)
-	}
-	req.BoundTo, req.Tag, req.notify = boundTo, tag, notify
-	m.request(i, req)
-	return CallOK
-}
+// The end of a server has three steps. Draining begins: slots fail, calls that
+// wait are refused, listeners close, and clients are told to make no more
+// calls. Then the calls under way end by themselves or are cut off. It is over
+// when the last connection is gone. Package lifetime counts.
 
 // Draining is closed when the server begins to shut down: calls under way may
 // go on, and those without an end of their own should come to one.
-func (s *Server) Draining() <-chan struct{} { return s.drain }
+func (s *Server) Draining() <-chan struct{} { return s.life.Draining() }
 
-// ServeTransport serves a connection that is made already. It returns at once;
-// the server owns t.
-func (s *Server) ServeTransport(t transport.Transport) error {
-	s.Start()
-	if !s.addJob() {
-		t.Close()
-		return ErrServerClosed
-	}
-	if err := s.attach(t); err != nil {
-		t.Close()
-		s.jobs.Done()
-		return err
-	}
-	return nil
-}
-
-// ErrServerClosed is returned for connections that come too late.
-var ErrServerClosed = errors.New("surface: " + shuttingDown)
-
-// addJob counts something that Close will wait for. It reports false when the
-// server is shutting down.
-func (s *Server) addJob() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.draining.Load() {
-		return false
-	}
-	s.jobs.Add(1)
-	return true
+// beginDrain begins to shut down. Only the first call does anything.
+func (s *Server) beginDrain() {
+	s.Start() // so that slots can be failed, and nothing be registered any more
+	s.life.Drain(func() {
+		for m := range s.matchers() {
+			m.close()
+		}
+	})
 }
 
 // Shutdown ends the server: it accepts no more connections and calls, lets the
 // calls under way end, and returns nil when the last connection is gone. When
-// ctx ends before that the rest is cut off and the error is that of ctx. Either
-// way every goroutine of the server is gone then.
+// ctx ends before that the rest is cut off and the error wraps that of ctx.
+// Either way every goroutine of the server is gone then. It may be called any
+// number of times, before Serve too.
+//
+// A goroutine that has yet to answer a call waits for itself here, until ctx
+// ends. A callback of the server, which is a functor, a closure or an allocator,
+// runs on a goroutine that Shutdown waits for: called from there it only begins
+// the end and returns ErrInCallback.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginDrain()
+	if inCallback() {
+		return ErrInCallback
+	}
 	select {
-	case <-s.idle:
+	case <-s.life.Over():
 	case <-ctx.Done():
 		select {
-		case <-s.idle: // both are so, and nothing was cut off
+		case <-s.life.Over(): // both are so, and nothing was cut off
 		default:
-			s.CancelAllCalls()
-			s.jobs.Wait()
-			return context.Cause(ctx)
+			n := s.cutOff()
+			s.life.Wait()
+			return fmt.Errorf("surface: shutting down, %d connections were cut off: %w", n, context.Cause(ctx))
 		}
 	}
-	s.jobs.Wait()
+	s.life.Wait()
 	return nil
 }
 
-// Close shuts down without waiting for calls.
+// Close shuts down without waiting for calls. Called from a callback it does
+// not wait for the goroutines either; see Shutdown.
 func (s *Server) Close() {
 	s.beginDrain()
-	s.CancelAllCalls()
-	s.jobs.Wait()
+	s.cutOff()
+	if !inCallback() {
+		s.life.Wait()
+	}
 }
 
-// Shutdown has three steps. Draining begins: listeners close, slots fail,
-// calls that wait are refused, and clients are told to make no more calls.
-// Then the calls under way end by themselves or are cut off. The server is
-// idle when the last connection is gone.
+// ErrInCallback is returned by Shutdown where waiting would be for itself.
+var ErrInCallback = errors.New("surface: Shutdown does not wait for the end when a callback of the server calls it")
+
+// inCallback reports whether the end of a server waits for the goroutine: it
+// runs a callback of a transport, tells of the end of the last connection, or
+// fails the slots when draining begins.
+func inCallback() bool {
+	return lifetime.Inside(
+		"layer4_surface.(*serverConn).AcceptStream", "layer4_surface.(*serverHeaders).Run", "layer4_surface.(*serverPayload).Run",
+		"layer4_surface.(*serverEnd).Run", "layer4_surface.(*batchSent).Run", "layer4_surface.(*batchHeaders).Run",
+		"layer4_surface.(*batchMessage).Run", "layer4_surface.(*batchTrailers).Run", "layer4_surface.(*serverConn).finish",
+		"layer4_surface.(*listener).done", "lifetime.(*Life).Drain")
+}
 
 // ShutdownAndNotify begins to shut down and posts tag to q when the last
-// connection is gone; calls under way are waited for. Several tags may wait.
+// connection is gone, at once if it is; calls under way are waited for. Any
+// number of tags may wait. If q has shut down nothing is begun and the error
+// is CallErrorCompletionQueueShutdown; without q it is CallErrorFailed.
 func (s *Server) ShutdownAndNotify(q *cq.Queue, tag cq.Tag) CallError {
+	if q == nil {
+		return CallErrorFailed
+	}
 	if !q.BeginOp(tag) {
 		return CallErrorCompletionQueueShutdown
 	}
-	s.mu.Lock()
-	t := &shutdownTag{queue: q, tag: tag}
-	s.notify = append(s.notify, t)
-	s.mu.Unlock()
+	s.life.Notify(q, tag)
 	s.beginDrain()
-	s.checkIdle()
 	return CallOK
-}
-
-// A shutdownTag is who wants to know of the end.
-type shutdownTag struct {
-	queue      *cq.Queue
-	tag        cq.Tag
-	completion cq.Completion
 }
 
 // CancelAllCalls cuts the calls under way off: their clients see UNAVAILABLE.
 // It has no meaning before the server shuts down.
 func (s *Server) CancelAllCalls() {
-	if !s.draining.Load() {
-		return
-	}
-	op := &transport.Op{Disconnect: newLocalError(status.Unavailable, "the server cancelled all calls")}
-	for _, conn := range s.openConns() {
-		conn.calls.stack.StartTransportOp(op)
-	}
-	s.mu.Lock()
-	listeners := make([]*listener, 0, len(s.listeners))
-	for l := range s.listeners {
-		listeners = append(listeners, l)
-	}
-	s.mu.Unlock()
-	for _, l := range listeners {
-		l.closeHandshakes()
+	if s.life.Begun() {
+		s.cutOff()
 	}
 }
 
-// openConns lists the connections.
-func (s *Server) openConns() []*serverConn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	conns := make([]*serverConn, 0, len(s.conns))
-	for c := range s.conns {
-		conns = append(conns, c)
+// cutOff cuts off what is left of a server that drains, and returns the number
+// of connections.
+func (s *Server) cutOff() (conns int) {
+	for _, m := range s.life.Members() {
+		m.Cut()
+		if _, ok := m.(*serverConn); ok {
+			conns++
+		}
 	}
 	return conns
-}
-
-// beginDrain begins to shut down. Only the first call does anything.
-func (s *Server) beginDrain() {
-	s.Start() // so that slots can be failed, and nothing be registered any more
-	s.mu.Lock()
-	if s.draining.Load() {
-		s.mu.Unlock()
-		return
-	}
-	s.draining.Store(true) // under mu: no job is added after this
-	listeners := make([]*listener, 0, len(s.listeners))
-	for l := range s.listeners {
-		listeners = append(listeners, l)
-	}
-	s.mu.Unlock()
-	close(s.drain)
-	for _, l := range listeners {
-		l.stop()
-	}
-	for m := range s.matchers() {
-		m.close()
-	}
-	for _, conn := range s.openConns() {
-		conn.goaway()
-	}
-	s.checkIdle()
-}
-
-// checkIdle tells those who wait if draining is done.
-func (s *Server) checkIdle() {
-	s.mu.Lock()
-	if !s.draining.Load() || len(s.listeners) > 0 || len(s.conns) > 0 {
-		s.mu.Unlock()
-		return
-	}
-	tags := s.notify
-	s.notify = nil
-	select {
-	case <-s.idle:
-	default:
-		close(s.idle)
-	}
-	s.mu.Unlock()
-	for _, t := range tags {
-		t.queue.EndOp(t.tag, true, nil, &t.completion)
-	}
 }

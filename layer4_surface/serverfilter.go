@@ -47,7 +47,7 @@ type serverCall struct {
 	call *call
 
 	// Set on the way from the headers to the application.
-	server  *Server
+	conn    *serverConn
 	payload *transport.Buffer // of PayloadReadInitial, until it is published
 
 	accept transport.StreamOpBatch  // recv_initial_metadata and recv_trailing_metadata
@@ -91,9 +91,9 @@ func (s *serverCall) Reset() {
 
 // begin starts what the server wants of every call. fault is what was wrong
 // when the elements were initialised, nil for nothing.
-func (s *serverCall) begin(server *Server, fault error) {
+func (s *serverCall) begin(conn *serverConn, fault error) {
 	c := s.call
-	s.server = server
+	s.conn = conn
 	// The headers come with the request, so an application cannot ask again,
 	// and messages have nothing to wait for.
 	c.state.Store(stateRecvHeaders)
@@ -122,7 +122,7 @@ func (d *serverHeaders) Run(err error) {
 		c.cancel(newLocalError(status.Unknown, "the request names no method: it has no :path"))
 		return
 	}
-	m := s.server.lookup(md.Authority, md.Path)
+	m := s.conn.server.lookup(md.Authority, md.Path)
 	s.pending.m = m
 	if !m.payload.waits() {
 		m.submit(s)

@@ -54,7 +54,7 @@ func TestRegisterService(t *testing.T) {
 			testpb.RegisterTestServer(s, new(echo))
 			testpb.RegisterTestServer(s, new(echo))
 		}},
-		{"a method twice", `"/shapes/M" is registered already`, func(s *stubs.Server) { s.RegisterService(twice, nil) }},
+		{"a method twice", `"/shapes/M": it is registered already`, func(s *stubs.Server) { s.RegisterService(twice, nil) }},
 		{"no handler", `method "M" has no handler`, func(s *stubs.Server) { s.RegisterService(nilHandler, nil) }},
 		{"after Serve", "before Serve", func(s *stubs.Server) {
 			s.Stop()

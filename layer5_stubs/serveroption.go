@@ -76,6 +76,13 @@ func MaxHandshakes(n int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxHandshakes(n)) })
 }
 
+// MaxConnections bounds the connections of a server that have not ended; one
+// more is closed as soon as it comes. The default, 0, is no bound but that of
+// the operating system.
+func MaxConnections(n int) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnections(n)) })
+}
+
 // UnaryInterceptor puts one interceptor around all those of
 // [ChainUnaryInterceptor].
 func UnaryInterceptor(f UnaryServerInterceptor) ServerOption {
