@@ -8,6 +8,7 @@
 //	│ batch.go      what can be asked of a stream         │
 //	│ buffer.go     the memory of one message             │
 //	│ errors.go     how a stream ends without a status    │
+//	│ outcome.go    and what the application hears of it  │
 //	├─────────────────────────────────────────────────────┤
 //	│ http2/   one connection of RFC 9113, either role    │
 //	│ inproc/  two ends in one process, no bytes          │
@@ -39,6 +40,6 @@
 //
 // # Reading order
 //
-// transport.go, batch.go, buffer.go, errors.go; then metadata, status and
+// transport.go, batch.go, buffer.go, errors.go, outcome.go; then metadata, status and
 // trace, the values that all layers speak; then frame and http2.
 package transport

@@ -1,8 +1,11 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"strconv"
 	"strings"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -11,6 +14,10 @@ import (
 // An Error is how a stream ended other than by a status from the peer. It
 // keeps the facts that a status loses, so that the layers above can decide on
 // a retry and name the cause.
+//
+// Errors form a tree: each layer that has something to add makes an Error with
+// the one below as its Cause. [OutcomeOf] derives from a tree how the call
+// ended, and [Nodes] walks it.
 type Error struct {
 	// Code is the status that the application sees.
 	Code status.Code
@@ -21,7 +28,12 @@ type Error struct {
 	// Peer is the address of the other end, empty where none was chosen.
 	Peer string
 
-	// Reason says what happened: lower case, no full stop, no secrets.
+	// Attempt numbers the attempts that were made at a call, from 1 and with
+	// those that nobody else hears of. It is 0 where there was but one.
+	Attempt int
+
+	// Reason says what happened: lower case, no full stop, no secrets. It is
+	// empty where a layer has only facts to add.
 	Reason string
 
 	// Progress says how far the call can have come at the peer.
@@ -48,18 +60,26 @@ const (
 	ProgressNotSeen
 )
 
-// Error returns "layer: reason (peer): cause".
+// Error returns "layer: attempt: reason (peer): cause" without what is not
+// known.
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.Layer != "" {
-		b.WriteString(e.Layer + ": ")
+	part := func(text string) {
+		if b.Len() > 0 && text != "" {
+			b.WriteString(": ")
+		}
+		b.WriteString(text)
 	}
-	b.WriteString(e.Reason)
+	part(e.Layer)
+	if e.Attempt > 0 {
+		part("attempt " + strconv.Itoa(e.Attempt))
+	}
+	part(e.Reason)
 	if e.Peer != "" {
 		b.WriteString(" (peer " + e.Peer + ")")
 	}
 	if e.Cause != nil {
-		b.WriteString(": " + e.Cause.Error())
+		part(e.Cause.Error())
 	}
 	return b.String()
 }
@@ -88,3 +108,52 @@ func TooLong(length int64, op *RecvMessage) *Error {
 	}
 	return &Error{Code: status.ResourceExhausted, Reason: reason}
 }
+
+// Nodes walks the tree of err, from the outside in: each Error in it, also
+// those behind other errors and behind [HideContext].
+func Nodes(err error) iter.Seq[*Error] {
+	return func(yield func(*Error) bool) { walk(err, yield) }
+}
+
+// walk calls yield for the Errors of a tree. It reports false once yield has.
+func walk(err error, yield func(*Error) bool) bool {
+	switch e := err.(type) {
+	case *Error:
+		return yield(e) && walk(e.Cause, yield)
+	case *hiddenContext:
+		return walk(e.err, yield)
+	case interface{ Unwrap() error }:
+		return walk(e.Unwrap(), yield)
+	case interface{ Unwrap() []error }:
+		for _, branch := range e.Unwrap() {
+			if !walk(branch, yield) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// HideContext returns err as one that does not match the errors of package
+// context, whatever is inside: that a dialer ran out of time must not look like
+// the deadline of the call. Everything else is still found by errors.Is and
+// errors.As, and the text is the same.
+func HideContext(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return &hiddenContext{err}
+	}
+	return err
+}
+
+// A hiddenContext has no Unwrap, which errors.Is would follow.
+type hiddenContext struct{ err error }
+
+func (h *hiddenContext) Error() string { return h.err.Error() }
+
+// Is reports whether target is in the tree, the context errors excepted.
+func (h *hiddenContext) Is(target error) bool {
+	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(h.err, target)
+}
+
+// As finds the first error in the tree that fits target.
+func (h *hiddenContext) As(target any) bool { return errors.As(h.err, target) }

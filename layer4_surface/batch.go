@@ -4,10 +4,7 @@ import (
 	"math/bits"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	transport "github.com/strata-grpc/strata/layer1_transport"
-	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -249,21 +246,13 @@ func (b *batch) sendStatus(o *Op) {
 	c, md := b.call, made(&b.call.send.trailing)
 	md.SetStatus(uint32(o.Status.Code()), o.Status.Message())
 	appendPairs(md, o.SendMetadata)
-	if _, given := md.Get(detailsKey); !given && o.Status.HasDetails() {
-		appendDetails(md.Append, o.Status)
+	if details := o.Status.DetailsBin(); details != "" {
+		if _, given := md.Get(detailsKey); !given {
+			md.Append(detailsKey, details)
+		}
 	}
 	b.op.Ops |= transport.OpSendTrailingMetadata
 	b.op.SendTrailingMetadata = transport.SendTrailingMetadata{MD: md, Sent: &c.sentTrailers}
-}
-
-// appendDetails adds the details of st to trailers, in the form that all gRPC
-// implementations share. Details were packed when they were added to the
-// status, so what is left to marshal is plain bytes.
-func appendDetails(add func(key, value string), st *status.Status) {
-	raw, err := proto.Marshal(st.Proto())
-	if err == nil {
-		add(detailsKey, string(raw))
-	}
 }
 
 // orElse returns p, or other if p is nil.

@@ -1,9 +1,6 @@
 package surface
 
 import (
-	"time"
-
-	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -92,10 +89,7 @@ func (d *batchTrailers) Run(err error) {
 	b := (*batch)(d)
 	c := b.call
 	var st CallStatus
-	deriveStatus(&st, c.recv.finalMD, err)
-	if st.Code != status.OK && !c.deadline.IsZero() && !time.Now().Before(c.deadline) {
-		nearDeadline(&st)
-	}
+	deriveStatus(&st, c.recv.finalMD, err, c.deadline)
 	c.state.Or(stateEnded)
 	c.recv.pass(true) // the headers that were not asked for will not come
 	if c.pool.trace.on() {

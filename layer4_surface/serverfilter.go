@@ -57,7 +57,7 @@ type serverCall struct {
 
 	end    atomic.Uint32 // one of end…
 	waiter *batch        // recv_close_on_server; written before end is endAwaited
-	endErr error         // why the stream ended; written before end is endReached
+	ending CallStatus    // how the stream ended; written before end is endReached
 }
 
 const (
@@ -161,16 +161,20 @@ func (d *serverEnd) Run(err error) {
 	if err == nil && !c.sentTrailers.Load() {
 		err = newLocalError(status.Canceled, "the stream ended before the status was sent")
 	}
-	s.endErr = err
+	if err != nil {
+		// Here, for the time counts: the operation may be asked for much later.
+		o := transport.OutcomeOf(err, c.deadline)
+		s.ending = CallStatus{Code: o.Code, Message: o.Message, Err: o.Err}
+	}
 	state := c.state.Or(stateEnded)
+	if c.pool.trace.on() {
+		c.pool.trace.status(c, s.accept.Cause, &s.ending)
+	}
 	if m := s.pending.m; m != nil {
 		m.zombify(s)
 	}
 	if s.end.Swap(endReached) == endAwaited {
 		s.waiter.closed()
-	}
-	if c.pool.trace.on() {
-		c.pool.trace.status(c, s.accept.Cause, &CallStatus{Code: status.CodeOf(err), Err: err})
 	}
 	if state&stateChildren != 0 {
 		c.endChildren()
@@ -192,16 +196,11 @@ func (b *batch) awaitClose() {
 // closed completes recv_close_on_server. The stream has ended.
 func (b *batch) closed() {
 	c := b.call
-	err := c.server.endErr
 	if c.recv.cancelled != nil {
-		*c.recv.cancelled = err != nil
+		*c.recv.cancelled = c.server.ending.Err != nil
 	}
-	if r := c.recv.result; r != nil {
-		*r = CallStatus{}
-		if err != nil {
-			st := status.Convert(err)
-			*r = CallStatus{Code: st.Code(), Message: st.Message(), Err: err}
-		}
+	if c.recv.result != nil {
+		*c.recv.result = c.server.ending
 	}
 	b.step()
 }

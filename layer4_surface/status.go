@@ -2,7 +2,7 @@ package surface
 
 import (
 	"context"
-	"errors"
+	"time"
 
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/proto"
@@ -42,41 +42,36 @@ func (s *CallStatus) AsError(trailers *metadata.List) error {
 			}
 		}
 	}
+	if s.Err != nil { // a filter of ours may have said more
+		if st := status.Convert(s.Err); st.HasDetails() && st.Code() == s.Code {
+			return st.WithCause(s.Err)
+		}
+	}
 	return status.New(s.Code, s.Message).WithCause(s.Err)
 }
 
 // deriveStatus fills s from what the end of the call brought: the one place
-// where trailers and errors become a status. The first status to reach the
-// transport wins there.
+// where trailers become a status; for errors that is transport.OutcomeOf. The
+// first status to reach the transport wins there.
 //
 // An error counts before a status in md: it is the fault that a filter found
 // in a response whose trailers may say OK, as gRPC core's batch error does.
 // Without either the stream ended properly and the server forgot its
 // grpc-status, which is UNKNOWN.
-func deriveStatus(s *CallStatus, md *metadata.List, err error) {
+func deriveStatus(s *CallStatus, md *metadata.List, err error, deadline time.Time) {
 	switch {
 	case err != nil:
-		st := status.Convert(err)
-		s.Code, s.Message, s.Err = st.Code(), st.Message(), err
+		o := transport.OutcomeOf(err, deadline)
+		*s = CallStatus{Code: o.Code, Message: o.Message, Err: o.Err}
 	case md.HasStatus:
-		s.Code, s.Message, s.Err = status.Code(md.Status), md.Message, nil
+		*s = CallStatus{Code: status.Code(md.Status), Message: md.Message}
+		// The two ends watch the deadline by their own clocks, and which of
+		// them was first must not decide what the application sees.
+		if s.Code == status.DeadlineExceeded && transport.Passed(deadline) {
+			s.Err = newLocalError(s.Code, s.Message)
+		}
 	default:
 		*s = CallStatus{Code: status.Unknown, Message: "the server ended the call without a grpc-status"}
-	}
-}
-
-// nearDeadline corrects s for a call whose deadline has passed here as well:
-// the two ends watch it by their own clocks, and which of them was first must
-// not decide what the application sees. A server that resets the stream at the
-// deadline can only say CANCEL, RFC 9113 §7.
-func nearDeadline(s *CallStatus) {
-	var e *transport.Error
-	switch {
-	case s.Code == status.DeadlineExceeded && s.Err == nil:
-		s.Err = newLocalError(s.Code, s.Message)
-	case s.Code == status.Canceled && errors.As(s.Err, &e) && e.HasHTTP2 && e.HTTP2 == status.HTTP2Cancel:
-		s.Code = status.DeadlineExceeded
-		s.Err = &localError{code: s.Code, message: s.Message, cause: errors.Join(context.DeadlineExceeded, s.Err)}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -36,7 +37,7 @@ func TestDeriveStatus(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := CallStatus{Err: errors.New("left over")}
-			deriveStatus(&s, row.md, row.err)
+			deriveStatus(&s, row.md, row.err, time.Time{})
 			if s.Code != row.code || s.Message != row.message {
 				t.Errorf("status = %v %q, want %v %q", s.Code, s.Message, row.code, row.message)
 			}
@@ -54,24 +55,30 @@ func TestDeriveStatus(t *testing.T) {
 // same.
 func TestNearDeadline(t *testing.T) {
 	reset := &transport.Error{Code: status.Canceled, HTTP2: status.HTTP2Cancel, HasHTTP2: true, Reason: "reset"}
+	past := time.Now().Add(-time.Second)
 	for _, row := range []struct {
-		name   string
-		before CallStatus
-		match  bool
+		name     string
+		deadline time.Time
+		code     status.Code // of the trailers, without err
+		err      error
+		want     status.Code
+		match    bool
 	}{
-		{"the server's own status", CallStatus{Code: status.DeadlineExceeded, Message: "late"}, true},
-		{"RST_STREAM CANCEL", CallStatus{Code: status.Canceled, Err: reset}, true},
-		{"a local cancellation", CallStatus{Code: status.Canceled, Err: newLocalError(status.Canceled, "x")}, false},
-		{"another status", CallStatus{Code: status.NotFound}, false},
+		{"the server's own status", past, status.DeadlineExceeded, nil, status.DeadlineExceeded, true},
+		{"the server's own status, too early", time.Now().Add(time.Hour), status.DeadlineExceeded, nil, status.DeadlineExceeded, false},
+		{"RST_STREAM CANCEL", past, 0, reset, status.DeadlineExceeded, true},
+		{"RST_STREAM CANCEL, too early", time.Now().Add(time.Hour), 0, reset, status.Canceled, false},
+		{"RST_STREAM CANCEL of a call without a deadline", time.Time{}, 0, reset, status.Canceled, false},
+		{"a local cancellation", past, 0, newLocalError(status.Canceled, "x"), status.Canceled, false},
+		{"another status", past, status.NotFound, nil, status.NotFound, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := row.before
-			nearDeadline(&s)
-			if got := errors.Is(s.AsError(nil), context.DeadlineExceeded); got != row.match {
-				t.Errorf("%v matches context.DeadlineExceeded: %t, want %t", s.AsError(nil), got, row.match)
-			}
-			if !row.match && s != row.before {
-				t.Errorf("status = %+v, want it unchanged", s)
+			var s CallStatus
+			md := new(metadata.List)
+			md.SetStatus(uint32(row.code), "late")
+			deriveStatus(&s, md, row.err, row.deadline)
+			if got := errors.Is(s.AsError(nil), context.DeadlineExceeded); got != row.match || s.Code != row.want {
+				t.Errorf("%v matches context.DeadlineExceeded: %t, want %v, %t", s.AsError(nil), got, row.want, row.match)
 			}
 		})
 	}
@@ -84,8 +91,7 @@ func TestDetailsThatContradict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trailers := new(metadata.List)
-	appendDetails(trailers.Append, st)
+	trailers := pairs(detailsKey, st.DetailsBin())
 	s := CallStatus{Code: status.Aborted, Message: "m"}
 	if got := status.Convert(s.AsError(trailers)); got.Code() != status.Aborted || got.HasDetails() {
 		t.Errorf("AsError = %v with details %v", got, got.Details())

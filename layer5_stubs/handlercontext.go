@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -137,13 +138,11 @@ func incomingMD(l *metadata.List) metadata.MD {
 	return md
 }
 
-// callEnded ends the context because the call has. A client that gave up at
-// its deadline can only say CANCEL, RFC 9113 §7, so a deadline that has passed
-// here counts as the reason.
+// callEnded ends the context because the call has. Once its deadline has passed
+// a context ends by that, whatever it was that ended the call.
 func (c *handlerContext) callEnded(end *surface.CallStatus) {
 	err := context.Canceled
-	passed := end.Code != status.OK && !c.deadline.IsZero() && !time.Now().Before(c.deadline)
-	if passed || end.Code == status.DeadlineExceeded {
+	if end.Code != status.OK && transport.Passed(c.deadline) || end.Code == status.DeadlineExceeded {
 		err = context.DeadlineExceeded
 	}
 	c.end(err, endCause(end))

@@ -128,7 +128,7 @@ func (c *handlerContext) endStatus() error {
 		err, cause = context.DeadlineExceeded, context.DeadlineExceeded
 	}
 	code := status.FromContextError(err).Code()
-	if why := status.CodeOf(cause); code == status.Canceled && why != status.Unknown && why != status.Unavailable {
+	if why := transport.OutcomeOf(cause, c.deadline).Code; code == status.Canceled && why != status.Unknown && why != status.Unavailable {
 		code = why // a limit or a rule of the protocol, not the client or the network
 	}
 	return status.New(code, cause.Error()).WithCause(cause)

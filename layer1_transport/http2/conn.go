@@ -221,18 +221,10 @@ func (c *conn) PerformOp(op *transport.Op) {
 	}
 	if op.Disconnect != nil {
 		c.goodbyeLocked()
-		c.closeLocked(s.wrapError(disconnectCode(op.Disconnect), "disconnected by this side", op.Disconnect))
+		c.closeLocked(s.wrapError(transport.DisconnectCode(op.Disconnect), "disconnected by this side", op.Disconnect))
 		c.hurryLocked()
 	}
 	c.release(writeNow)
-}
-
-// disconnectCode is what a disconnect with that cause means to the calls.
-func disconnectCode(cause error) status.Code {
-	if st, ok := status.FromError(cause); ok {
-		return st.Code()
-	}
-	return status.Unavailable
 }
 
 // performPing sends a PING. Caller holds conn.mu.

@@ -277,10 +277,10 @@ func (s *session) cancel(st *stream, err error) {
 // learns it; else RST_STREAM has to do.
 func (s *session) tellCancelled(st *stream, err error) {
 	st.aborted = true
-	code := status.CodeOf(err)
+	o := transport.OutcomeOf(err, time.Time{})
 	if s.role == client || st.send.message != nil || !st.state.maySend() {
 		before := s.out.Len()
-		s.reset(st, status.ToHTTP2(code))
+		s.reset(st, o.Reset)
 		if s.role == client {
 			s.out.Bulk(s.out.Len() - before) // the application's own pace
 		}
@@ -290,11 +290,10 @@ func (s *session) tellCancelled(st *stream, err error) {
 	if !st.send.headers {
 		trailers.HTTPStatus, trailers.ContentType = "200", "application/grpc"
 	}
-	message := status.Convert(err).Message()
-	if e, ok := err.(*transport.Error); ok {
-		message = e.Reason // who the peer is, it knows
+	trailers.SetStatus(uint32(o.Code), o.Told)
+	if o.Details != "" {
+		trailers.Append("grpc-status-details-bin", o.Details)
 	}
-	trailers.SetStatus(uint32(code), message)
 	if s.sendBlock(st, &trailers, true) != nil || st.state != stateClosed {
 		s.reset(st, frame.CodeNoError)
 	}

@@ -8,7 +8,6 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
-	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
 // A conn is what both ends of a connection share.
@@ -193,9 +192,7 @@ func (c *conn) drain(g *transport.Goaway) {
 // nil for a plain Close.
 func (c *conn) close(cause error) {
 	err := unavailable(transport.ProgressUnknown, cause, "connection closed")
-	if st, ok := status.FromError(cause); ok && cause != nil {
-		err.Code = st.Code()
-	}
+	err.Code = transport.DisconnectCode(cause)
 	c.mu.Lock()
 	if c.closed != nil {
 		c.mu.Unlock()

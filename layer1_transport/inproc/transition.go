@@ -1,10 +1,11 @@
 package inproc
 
 import (
+	"time"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
-	"google.golang.org/protobuf/proto"
 )
 
 // All functions of this file are called with link.mu held.
@@ -61,12 +62,13 @@ func (l *link) cancel(r role, cause error, event trace.EventID) {
 	if l.over || !l.begun {
 		return // the other end is past it, or does not exist
 	}
-	if s, ok := status.FromError(cause); ok && r == serverRole {
-		l.answer(s, event)
+	o := transport.OutcomeOf(cause, time.Time{})
+	if r == serverRole {
+		l.answer(&o, event)
 		return
 	}
 	// What the other end would learn from RST_STREAM: a code, no text.
-	code := status.FromHTTP2(status.ToHTTP2(status.CodeOf(cause)))
+	code := status.FromHTTP2(o.Reset)
 	l.sent[r].drop()
 	l.sent[r].end = event
 	l.fail[peer], l.reset[peer] = &transport.Error{
@@ -86,7 +88,7 @@ func (l *link) seenEnd(r role) bool {
 
 // answer ends the call for the client with a status that is not that of the
 // handler. What had passed flow control stays.
-func (l *link) answer(s *status.Status, event trace.EventID) {
+func (l *link) answer(o *transport.Outcome, event trace.EventID) {
 	out := &l.sent[serverRole]
 	switch {
 	case !out.headersSent:
@@ -97,11 +99,9 @@ func (l *link) answer(s *status.Status, event trace.EventID) {
 	}
 	out.ended, out.end = true, event
 	out.trailers.Reset()
-	out.trailers.SetStatus(uint32(s.Code()), s.Message())
-	if s.HasDetails() {
-		if details, err := proto.Marshal(s.Proto()); err == nil {
-			out.trailers.Append("grpc-status-details-bin", string(details))
-		}
+	out.trailers.SetStatus(uint32(o.Code), o.Told)
+	if o.Details != "" {
+		out.trailers.Append("grpc-status-details-bin", o.Details)
 	}
 }
 

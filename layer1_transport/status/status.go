@@ -101,3 +101,17 @@ func FromProto(p *spb.Status) *Status {
 
 // HasDetails reports whether s has any details, without unpacking them.
 func (s *Status) HasDetails() bool { return s != nil && len(s.details) > 0 }
+
+// DetailsBin returns the value of the header field grpc-status-details-bin for
+// s, a google.rpc.Status, and nothing if s has no details. Those were packed
+// when they were added, so what is left to marshal is plain bytes.
+func (s *Status) DetailsBin() string {
+	if !s.HasDetails() {
+		return ""
+	}
+	raw, err := proto.Marshal(s.Proto())
+	if err != nil {
+		return ""
+	}
+	return string(raw)
+}

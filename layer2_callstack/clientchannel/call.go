@@ -30,6 +30,8 @@ type call struct {
 	args  *callstack.CallArgs
 	timed bool // the channel watches the deadline
 
+	again int // attempts that came to nothing; written by whoever set busy
+
 	// Atomic: nil until the held batches have gone down. From then on batches
 	// need no lock.
 	direct atomic.Pointer[subchannel.Attempt]
@@ -67,7 +69,7 @@ func (c *call) Reset() {
 	}
 	c.direct.Store(nil)
 	c.repick.reset()
-	c.args, c.err, c.timed = nil, nil, false
+	c.args, c.err, c.timed, c.again = nil, nil, false, 0
 }
 
 // StartBatch passes b on to the attempt, or holds it until there is one.
@@ -76,13 +78,13 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.interceptEnd(b)
 	}
 	if a := c.direct.Load(); a != nil {
-		a.Stack.StartBatch(b)
+		c.startDirect(a, b)
 		return
 	}
 	c.mu.Lock()
 	if a := c.direct.Load(); a != nil { // published meanwhile
 		c.mu.Unlock()
-		a.Stack.StartBatch(b)
+		c.startDirect(a, b)
 		return
 	}
 	c.holdLocked(b)
@@ -95,6 +97,15 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 	owner.Ref() // the call may end before we notice that nothing is left to do
 	c.mu.Unlock()
 	c.work(owner)
+}
+
+// startDirect passes b on to the attempt. Of a further one the error at the end
+// is to tell its number.
+func (c *call) startDirect(a *subchannel.Attempt, b *transport.StreamOpBatch) {
+	if c.again > 0 && !c.timed {
+		c.interceptEnd(b)
+	}
+	a.Stack.StartBatch(b)
 }
 
 // holdLocked puts b where work finds it. Before the pick a cancel is the end of
@@ -143,7 +154,7 @@ func (c *call) step() bool {
 			c.ch.queue.remove(c)
 		}
 		if b := c.held.takeFailed(); b != nil {
-			err := c.err
+			err := c.numbered(c.err)
 			c.mu.Unlock()
 			b.Fail(err)
 			return true

@@ -125,7 +125,7 @@ func TestOneStackPerChannel(t *testing.T) {
 
 func TestHiddenContext(t *testing.T) {
 	inner := &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
-	err := error(&transport.Error{Code: status.Unavailable, Cause: hideContext(inner)})
+	err := error(&transport.Error{Code: status.Unavailable, Cause: transport.HideContext(inner)})
 	if errors.Is(err, context.DeadlineExceeded) {
 		t.Error("the dialer's deadline shows")
 	}

@@ -54,13 +54,14 @@ func (c *call) stopTimer() {
 	}
 }
 
-// interceptEnd sees to it that the timer stops when the call ends.
+// interceptEnd sees to it that the timer stops when the call ends, and that an
+// error at the end tells the number of the attempt.
 func (c *call) interceptEnd(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
 		c.recvTrailing = b.RecvTrailingMetadata.Ready
 		b.RecvTrailingMetadata.Ready = (*callRecvTrailing)(c)
 	}
-	if b.Ops.Has(transport.OpCancelStream) {
+	if b.Ops.Has(transport.OpCancelStream) && c.timed {
 		c.stopTimer()
 	}
 }
@@ -68,11 +69,13 @@ func (c *call) interceptEnd(b *transport.StreamOpBatch) {
 // callRecvTrailing is the callback of recv_trailing_metadata.
 type callRecvTrailing call
 
-// Run stops the timer before the application hears of the end.
+// Run does both before the application hears of the end.
 func (r *callRecvTrailing) Run(err error) {
 	c := (*call)(r)
 	done := c.recvTrailing
 	c.recvTrailing = nil
-	c.stopTimer()
-	done.Run(err)
+	if c.timed {
+		c.stopTimer()
+	}
+	done.Run(c.numbered(err))
 }

@@ -23,7 +23,7 @@ func (c *ClientChannel) pickError(who string, err error) error {
 	}
 	e := &transport.Error{
 		Code: codeUnavailable, Layer: Name, Reason: "no connection to " + c.target.Raw,
-		Progress: transport.ProgressNotSent, Cause: hideContext(err),
+		Progress: transport.ProgressNotSent, Cause: transport.HideContext(err),
 	}
 	// Not errors.As: a status deep in the chain is that of a lost connection.
 	carrier, ok := err.(interface{ GRPCStatus() *status.Status })
@@ -42,13 +42,9 @@ func (c *ClientChannel) pickError(who string, err error) error {
 
 // closedError is how calls end when the channel is shut down with err.
 func closedError(err error) error {
-	code := codeUnavailable
-	if s, ok := status.FromError(err); ok {
-		code = s.Code()
-	}
 	return &transport.Error{
-		Code: code, Layer: Name, Reason: "the channel is shut down",
-		Progress: transport.ProgressNotSent, Cause: hideContext(err),
+		Code: transport.DisconnectCode(err), Layer: Name, Reason: "the channel is shut down",
+		Progress: transport.ProgressNotSent, Cause: transport.HideContext(err),
 	}
 }
 
@@ -63,7 +59,7 @@ func (c *ClientChannel) waitError(cause error) error {
 	e := deadlineError("the deadline passed while the call waited for a connection to " + c.target.Raw)
 	e.Progress, e.Cause = transport.ProgressNotSent, cause
 	if last := c.LastError(); last != nil {
-		e.Cause = fmt.Errorf("%w; last connection error: %w", cause, hideContext(last))
+		e.Cause = fmt.Errorf("%w; last connection error: %w", cause, transport.HideContext(last))
 	}
 	return e
 }
@@ -82,6 +78,22 @@ func (c *ClientChannel) cancelError(err error) error {
 	return err
 }
 
+// numbered adds to err, with which a call ends, which of its attempts it was.
+// Where there was one it says nothing, and nothing about an end that is not of
+// an attempt, such as the application's own cancellation.
+func (c *call) numbered(err error) error {
+	e, ok := err.(*transport.Error)
+	if c.again == 0 || !ok || e.Attempt != 0 {
+		return err
+	}
+	n := transport.Error{Code: e.Code, Layer: Name, Progress: e.Progress, Cause: err}
+	if e.Layer == Name {
+		n = *e
+	}
+	n.Attempt = c.again + 1
+	return &n
+}
+
 // A datedError is an error of a connection and when it happened.
 type datedError struct {
 	err error
@@ -92,25 +104,3 @@ type datedError struct {
 func (d *datedError) aged() error {
 	return fmt.Errorf("%w (%v ago)", d.err, time.Since(d.at).Round(time.Millisecond))
 }
-
-// hiddenContext is an error that is not one of package context, whatever is
-// inside: that a dialer ran out of time must not look like the deadline of the
-// call. Everything else can be found by errors.Is and errors.As.
-type hiddenContext struct{ err error }
-
-func hideContext(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return &hiddenContext{err}
-	}
-	return err
-}
-
-func (h *hiddenContext) Error() string { return h.err.Error() }
-
-// Is reports whether target is in the chain, the context errors excepted.
-func (h *hiddenContext) Is(target error) bool {
-	return target != context.DeadlineExceeded && target != context.Canceled && errors.Is(h.err, target)
-}
-
-// As finds the first error in the chain that fits target.
-func (h *hiddenContext) As(target any) bool { return errors.As(h.err, target) }

@@ -34,6 +34,7 @@ type world struct {
 	dials      []dial
 	transports []*fakeTransport
 	onBatch    func(s *callstacktest.Stream, b *transport.StreamOpBatch)
+	holdSends  bool
 	built      int // resolvers
 	resolved   int // requests to resolve again
 	sink       resolver.Sink
@@ -163,7 +164,7 @@ func (w *world) connect(ctx context.Context, addr resolver.Address, _ string) (t
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	tr := &fakeTransport{Transport: &callstacktest.Transport{OnBatch: w.onBatch}}
+	tr := &fakeTransport{Transport: &callstacktest.Transport{OnBatch: w.onBatch, HoldSends: w.holdSends}}
 	w.transports = append(w.transports, tr)
 	return tr, nil
 }

@@ -133,6 +133,7 @@ func (c *call) swallow(err error) bool {
 func (c *call) takeBackLocked() *subchannel.Attempt {
 	r, old := &c.repick, c.attempt
 	c.attempt, r.failing, r.refused = nil, false, old.Conn()
+	c.again++
 	for _, b := range r.passed {
 		if b != nil {
 			r.restoreLocked(b)
@@ -182,7 +183,7 @@ func (d *repickReceived) Run(err error) {
 
 func (d *repickTrailers) Run(err error) {
 	if c := (*call)(d); !c.swallow(err) {
-		c.repick.trailers.Run(err)
+		c.repick.trailers.Run(c.numbered(err))
 	}
 }
 
