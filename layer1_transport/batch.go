@@ -129,12 +129,15 @@ type PeerSlot = atomic.Pointer[peer.Peer]
 // Flags of SendInitialMetadata and SendMessage, the values of grpc_types.h, and
 // some of our own.
 const (
-	// FlagBufferHint on a message: more follows, so there is no hurry.
+	// FlagBufferHint on a message: more follows, so there is no hurry. The
+	// operation completes, and the bytes, with those of headers in the same
+	// batch, may wait until something without the flag is sent or the sending
+	// side ends. A transport bounds how many wait and for how long.
 	FlagBufferHint uint32 = 0x1
 	// FlagNoCompress on a message: send it as it is.
 	FlagNoCompress uint32 = 0x2
-	// FlagWriteThrough asks for the bytes to go out at once. Every write here
-	// does, so it changes nothing.
+	// FlagWriteThrough on headers or a message: write them at once, and what
+	// waits. It overrides FlagBufferHint and FlagCorked.
 	FlagWriteThrough uint32 = 0x4
 	// FlagWaitForReady on initial metadata: queue the call while the channel
 	// cannot connect, instead of failing it.
@@ -147,7 +150,8 @@ const (
 	// at least one, as they are and without a prefix. It is for an answer that
 	// HTTP clients can read, to a request that is not gRPC's.
 	FlagUnframed uint32 = 0x2000
-	// FlagCorked on initial metadata: do not flush before the first message.
+	// FlagCorked on initial metadata: a message or the end of the sending side
+	// follows at once, so the headers may wait for it as with FlagBufferHint.
 	FlagCorked uint32 = 0x100
 )
 

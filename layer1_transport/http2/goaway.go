@@ -94,6 +94,7 @@ func (s *session) drain(cause error) {
 		return
 	}
 	s.control.draining, s.control.cause = true, cause
+	s.out.Hurry()
 	for s.queues.opening.head != nil {
 		s.fail(s.queues.opening.pop(), s.notSent("connection is draining", cause))
 	}

@@ -102,13 +102,16 @@ func (s *session) openWaiting() {
 // sendInitial sends the headers of st.ops.sim. It reports false if they may
 // not be sent, which fails the stream.
 func (s *session) sendInitial(st *stream) bool {
-	b := st.ops.sim
+	b, before := st.ops.sim, s.out.Len()
 	if err := s.sendBlock(st, b.SendInitialMetadata.MD, false); err != nil {
 		if s.streams[st.id] != st {
 			st.id, st.state = 0, stateIdle // nothing of it left
 		}
 		s.cancel(st, err)
 		return false
+	}
+	if headersWait(b) {
+		s.deferred(s.out.Len() - before)
 	}
 	if b.SendInitialMetadata.Peer != nil {
 		b.SendInitialMetadata.Peer.Store(s.peerInfo)
@@ -186,6 +189,7 @@ func (s *session) sendData(st *stream) bool {
 		if n == 0 {
 			s.stalled(st)
 		}
+		s.out.Hurry()
 		if s.trace.On() {
 			m.blocked = s.trace.Blocked(st.cause, st.id, left, m.window.avail, s.flow.send.avail, s.out.Len())
 		}
@@ -195,6 +199,7 @@ func (s *session) sendData(st *stream) bool {
 	s.flow.send.take(n)
 	s.sentForCall()
 	end := n == left && st.ops.stm != nil && s.role == client
+	waits, before := !end && messageWaits(st.ops.sm), s.out.Len()
 	s.out.Bulk(frame.HeaderLen + n)
 	dst := s.out.Small()
 	start := len(dst)
@@ -212,6 +217,9 @@ func (s *session) sendData(st *stream) bool {
 		at := m.offset - prefixLen
 		s.out.AppendPayload(m.message, m.message.Bytes()[at:at+n])
 		m.offset += n
+	}
+	if waits {
+		s.deferred(s.out.Len() - before)
 	}
 	if m.offset == prefixLen+m.message.Len() {
 		m.message.Release()

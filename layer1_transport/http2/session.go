@@ -108,6 +108,7 @@ const (
 	alarmKeepalive                     // a sign of life of the peer (ping.go)
 	alarmSettingsAck                   // the receipt for our SETTINGS (settings.go)
 	alarmPause                         // the end of a pause in reading (stream.go)
+	alarmDeferred                      // more to be written (writer.go)
 )
 
 // onAlarms does what is due. conn calls it when the time has come that
@@ -131,6 +132,8 @@ func (s *session) onAlarms(now time.Time) error {
 			}
 		case alarmSettingsAck:
 			return connError(frame.CodeSettingsTimeout, "no SETTINGS acknowledgement for %v", s.cfg.SettingsTimeout) // RFC 9113 §6.5.3
+		case alarmDeferred:
+			s.out.Hurry()
 		case alarmPause: // whoever asks whether it is armed is told that something has changed
 		}
 	}

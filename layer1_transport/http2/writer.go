@@ -5,13 +5,14 @@ import (
 	"runtime"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/http2/outbox"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // Whoever puts bytes into the outbox while nobody is writing becomes the
-// writer, and writes on until the outbox is empty: one write carries what
+// writer, and writes on until nothing in the outbox is due: one write carries what
 // several callers have appended meanwhile. A write that would block is left to
 // flushLoop, so that no caller waits for the peer beyond its deadline, and the
 // reader not at all. Batching is the largest single gain under load:
@@ -47,10 +48,43 @@ type writer struct {
 	batch  outbox.Batch // what is being written
 }
 
+// deferTime is how long bytes that need not go at once wait for more: a program
+// that forgets to send what it has announced is slow then, and does not hang.
+// In gRPC core they wait for ever.
+const deferTime = time.Second
+
+// deferred notes that the n bytes appended last may wait for more, which were
+// sent with [transport.FlagBufferHint] or [transport.FlagCorked]. They go with
+// whatever is written next, of any stream, when there are too many of them, when
+// a stream has to wait for the peer, who cannot go on without them, and after
+// deferTime. A connection that drains takes no hints: it ends when all is written.
+func (s *session) deferred(n int) {
+	if n == 0 || s.control.draining {
+		return
+	}
+	s.out.Defer(n)
+	if !s.control.alarms.Armed(alarmDeferred) {
+		s.control.alarms.Arm(alarmDeferred, time.Now().Add(deferTime))
+	}
+}
+
+// headersWait reports whether the headers of b may wait for more: for a message
+// in another batch, or together with one in this.
+func headersWait(b *transport.StreamOpBatch) bool {
+	flags := b.SendInitialMetadata.Flags
+	return flags&transport.FlagWriteThrough == 0 &&
+		(flags&transport.FlagCorked != 0 || b.Ops.Has(transport.OpSendMessage) && messageWaits(b))
+}
+
+// messageWaits reports whether the message of b may wait for more.
+func messageWaits(b *transport.StreamOpBatch) bool {
+	return b.SendMessage.Flags&(transport.FlagBufferHint|transport.FlagWriteThrough) == transport.FlagBufferHint
+}
+
 // claimFlush makes the caller the writer if there is something to write and
 // nobody writes. Caller holds conn.mu.
 func (c *conn) claimFlush() bool {
-	if c.w.flushing || c.w.held || c.s.out.Len() == 0 || c.s.control.closed != nil {
+	if c.w.flushing || c.w.held || !c.s.out.Due() || c.s.control.closed != nil {
 		return false
 	}
 	c.w.flushing = true
@@ -86,7 +120,7 @@ func (c *conn) flush(y yield) {
 	}
 	for round := 0; ; round++ {
 		c.mu.Lock()
-		if c.s.out.Len() == 0 || c.s.control.closed != nil {
+		if !c.s.out.Due() || c.s.control.closed != nil {
 			c.w.flushing = false
 			c.written.Broadcast()
 			c.mu.Unlock()
@@ -168,7 +202,7 @@ func (c *conn) flushLoop(skip int) {
 		}
 		skip = 0
 		c.mu.Lock()
-		if c.s.out.Len() == 0 || c.s.control.closed != nil {
+		if !c.s.out.Due() || c.s.control.closed != nil {
 			c.w.flushing = false
 			c.written.Broadcast()
 			c.mu.Unlock()

@@ -74,6 +74,12 @@ func (b *Batch) SendTrailers(md *metadata.List) *Batch {
 // HalfClose adds the send_trailing_metadata of a client.
 func (b *Batch) HalfClose() *Batch { return b.SendTrailers(new(metadata.List)) }
 
+// Flags sets the flags of the headers and of the message that b sends.
+func (b *Batch) Flags(flags uint32) *Batch {
+	b.op.SendInitialMetadata.Flags, b.op.SendMessage.Flags = flags, flags
+	return b
+}
+
 // RecvHeaders adds recv_initial_metadata.
 func (b *Batch) RecvHeaders() *Batch {
 	b.op.RecvInitialMetadata = transport.RecvInitialMetadata{MD: &b.Headers, Peer: &b.Peer, Ready: &b.headers}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
@@ -18,6 +19,8 @@ var messageCases = []testCase{
 	{name: "a second message where one may come fails the client with UNIMPLEMENTED", test: testOnlyOfClient},
 	{name: "a second message where one may come is refused by the server with UNIMPLEMENTED", test: testOnlyOfServer},
 	{name: "a receiver that does not read stops its sender", needs: []Capability{FlowControl}, test: testBackPressure},
+	{name: "a message that may wait completes at once, and arrives before the next one", test: testBufferHint},
+	{name: "headers that may wait complete at once, and arrive with the half-close", test: testCorked},
 	{name: "a half-closed client still receives", test: testHalfClose},
 	{name: "a server may send before the client has half-closed", test: testFullDuplex},
 }
@@ -171,6 +174,47 @@ func (e *env) sendAndReceive(from, to *Call, message []byte, n int) {
 		e.gotMessage(to.Batch().RecvMessage(0).Start(), message)
 		e.sent(send)
 	}
+}
+
+// testBufferHint gives hints in both directions. Whether and how long a hinted
+// message waits is the transport's affair.
+func testBufferHint(e *env) {
+	c, s := e.call()
+	e.gotHeaders(s.Batch().RecvHeaders().Start())
+	e.sent(s.Batch().SendHeaders(ResponseHeaders()).Start())
+	e.gotHeaders(c.Batch().RecvHeaders().Start())
+	for _, way := range [][2]*Call{{c, s}, {s, c}} {
+		from, to := way[0], way[1]
+		e.sent(from.Batch().SendMessage([]byte("one")).Flags(transport.FlagBufferHint).Start())
+		e.sent(from.Batch().SendMessage(noise(1, 1000)).Flags(transport.FlagBufferHint).Start())
+		e.sent(from.Batch().SendMessage(nil).Start())
+		for _, want := range [][]byte{[]byte("one"), noise(1, 1000), nil} {
+			e.gotMessage(to.Batch().RecvMessage(0).Start(), want)
+		}
+		e.sent(from.Batch().SendMessage([]byte("last")).Flags(transport.FlagBufferHint).Start())
+	}
+	e.sent(c.Batch().HalfClose().Start())
+	e.gotMessage(s.Batch().RecvMessage(0).Start(), []byte("last"))
+	e.noMessage(s.Batch().RecvMessage(0).Start())
+	e.sent(s.Batch().SendTrailers(Trailers(status.OK, "")).Start())
+	e.gotMessage(c.Batch().RecvMessage(0).Start(), []byte("last"))
+	e.gotStatus(c.Batch().RecvTrailers().Start(), status.OK, "")
+}
+
+func testCorked(e *env) {
+	c := e.newClient()
+	e.sent(c.Batch().SendHeaders(RequestHeaders("k", "v")).Flags(transport.FlagCorked).Start())
+	e.sent(c.Batch().HalfClose().Start())
+	s := e.accept()
+	if v, _ := e.gotHeaders(s.Batch().RecvHeaders().Start()).Get("k"); v != "v" {
+		e.Errorf("k = %q, want v", v)
+	}
+	e.noMessage(s.Batch().RecvMessage(0).Start())
+	e.sent(s.Batch().SendHeaders(ResponseHeaders()).Flags(transport.FlagCorked).Start())
+	e.sent(s.Batch().SendTrailers(Trailers(status.OK, "")).Start())
+	b := c.Batch().RecvHeaders().RecvTrailers().Start()
+	e.gotHeaders(b)
+	e.gotStatus(b, status.OK, "")
 }
 
 func testHalfClose(e *env) {

@@ -43,6 +43,7 @@ type Batch struct {
 	home *memory // where memory lies in the pool; nil before there is any
 	size int
 	bulk int // of size: what flow control or the application paces
+	idle int // of size: what may wait for more, see Defer
 }
 
 // A memory is what a batch is made of.
@@ -64,6 +65,28 @@ func (o *Outbox) Len() int { return o.batch.size }
 
 // Answers returns the number of bytes that wait without those told to Bulk.
 func (o *Outbox) Answers() int { return o.batch.size - o.batch.bulk }
+
+// MaxDeferred bounds the bytes that wait for more: gRPC core's write buffer, of a
+// stream there and of the connection here. What is above it is worth a write.
+const MaxDeferred = 64 << 10
+
+// Defer notes that n of the bytes appended last need not be written before more
+// comes. It does so for MaxDeferred bytes at the most, and for none together
+// with others that are due.
+func (o *Outbox) Defer(n int) {
+	if !o.shut {
+		if o.batch.idle += n; o.batch.idle > MaxDeferred {
+			o.Hurry()
+		}
+	}
+}
+
+// Hurry makes all that was deferred due.
+func (o *Outbox) Hurry() { o.batch.idle = 0 }
+
+// Due reports whether something waits that is to be written, with which goes
+// what was deferred.
+func (o *Outbox) Due() bool { return o.batch.size > o.batch.idle }
 
 // Closed reports whether Discard was called.
 func (o *Outbox) Closed() bool { return o.shut }

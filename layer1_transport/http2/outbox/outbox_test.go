@@ -209,3 +209,38 @@ func ExampleOutbox() {
 	o.Recycle(b)
 	// Output: header,payload
 }
+
+// TestDeferred: what is deferred is not due by itself, and goes with what is.
+func TestDeferred(t *testing.T) {
+	var o Outbox
+	deferred := func(n int) {
+		small(&o, make([]byte, n))
+		o.Defer(n)
+	}
+	check := func(when string, due bool) {
+		t.Helper()
+		if o.Due() != due {
+			t.Errorf("%s: Due %v, want %v", when, o.Due(), due)
+		}
+	}
+	check("empty", false)
+	deferred(10)
+	check("10 bytes deferred", false)
+	small(&o, make([]byte, 1))
+	check("and one not", true)
+	if b := o.Take(); b.Len() != 11 {
+		t.Errorf("Take gave %d bytes, want 11", b.Len())
+	}
+	check("taken", false)
+	deferred(MaxDeferred)
+	check("as many as may wait", false)
+	deferred(1)
+	check("one more", true)
+	o.Take()
+	deferred(10)
+	o.Hurry()
+	check("hurried", true)
+	o.Discard()
+	deferred(10)
+	check("discarded", false)
+}
