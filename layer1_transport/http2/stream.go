@@ -263,8 +263,8 @@ func (s *session) cancel(st *stream, err error) {
 	if st.err != nil {
 		return
 	}
-	if st.state == stateClosed && !st.recv.in.ready && st.recv.in.unread() == 0 {
-		return // the end is here, and nothing stands before it
+	if st.state == stateClosed && (s.role == server || !st.recv.in.ready && st.recv.in.unread() == 0) {
+		return // a server's status is on its way; a client has its own, with nothing before it
 	}
 	if st.state != stateIdle && st.state != stateClosed {
 		s.tellCancelled(st, err)

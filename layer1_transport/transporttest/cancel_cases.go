@@ -16,6 +16,7 @@ var cancelCases = []testCase{
 	{name: "a call that is cancelled before it begins never reaches the server", test: testCancelBeforeBegin},
 	{name: "the first cancel counts", test: testFirstCancelCounts},
 	{name: "a cancel after the end does nothing", test: testCancelAfterEnd},
+	{name: "a server that has sent its status cannot cancel, whatever it has not read", test: testCancelAfterStatus},
 	{name: "a server that cancels with a status gives it to the client", test: testServerCancelStatus},
 	{name: "a server that cancels after headers gives the status to the client", test: testServerCancelAfterHeaders},
 	{name: "a server that cancels without a status resets the stream", test: testServerCancelPlain},
@@ -139,6 +140,18 @@ func testCancelAfterEnd(e *env) {
 	e.noMessage(c.Batch().RecvMessage(0).Start())
 	c.WaitGone()
 	s.WaitGone()
+}
+
+func testCancelAfterStatus(e *env) {
+	c, s := e.call()
+	e.sent(c.Batch().SendMessage([]byte("unread")).HalfClose().Start())
+	e.gotHeaders(s.Batch().RecvHeaders().Start())
+	e.sent(s.Batch().SendTrailers(TrailersOnly(status.NotFound, "no")).Start())
+	s.Batch().Cancel(cancelled(status.DeadlineExceeded)).Start()
+	if _, err := s.Batch().RecvTrailers().Start().WaitTrailers(); err != nil {
+		e.Errorf("the server's call ended with %v, want well", err)
+	}
+	e.gotStatus(c.Batch().RecvHeaders().RecvTrailers().Start(), status.NotFound, "no")
 }
 
 func testServerCancelStatus(e *env) {
