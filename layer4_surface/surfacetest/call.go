@@ -136,6 +136,19 @@ func (r *rig) request(tag cq.Tag) *serverCall {
 	return s
 }
 
+// requestRegistered posts a request for a call of m. payload says that m reads
+// the first message.
+func (r *rig) requestRegistered(tag cq.Tag, m *surface.RegisteredMethod, payload bool) *serverCall {
+	r.Helper()
+	s := &serverCall{r: r}
+	s.WantPayload = payload
+	if fault := r.server.RequestRegisteredCall(m, &s.RequestedCall, r.queue, r.queue, tag); fault != surface.CallOK {
+		r.Fatalf("RequestRegisteredCall: %v", fault)
+	}
+	r.Cleanup(s.free)
+	return s
+}
+
 func (s *serverCall) free() {
 	s.message.Release()
 	s.message = nil

@@ -35,6 +35,7 @@
 //
 //	name         started by  ends when
 //	Serve        Link.Serve  the server has closed
+//	runShutdown  a case      Shutdown has returned
 //
 // # Locks
 //

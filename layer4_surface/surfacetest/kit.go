@@ -43,7 +43,13 @@ func (tc *testCase) lacking(f *Fixture) (c Capability, lacks bool) {
 
 // suite lists all cases in the order of the table, those of one file together.
 func suite() []testCase {
-	cases := slices.Concat(basicCases(), waitingCases())
+	cases := slices.Concat(
+		basicCases(),
+		cancelCases(),
+		deadlineCases(),
+		shutdownCases(),
+		waitingCases(),
+	)
 	place := map[string]int{}
 	for _, tc := range cases {
 		if _, placed := place[tc.file]; !placed {

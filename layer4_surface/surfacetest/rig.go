@@ -1,6 +1,7 @@
 package surfacetest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ const (
 	// short is a deadline that is meant to pass. It is long enough for a
 	// connection to be made first.
 	short = 150 * time.Millisecond
+	// afterRoundTrip is one that is meant to pass when a call has gone to the
+	// server and back on a connection that is there.
+	afterRoundTrip = 400 * time.Millisecond
 )
 
 // A rig is what a case works with: a server, a channel to it and, as in gRPC
@@ -75,6 +79,14 @@ func (r *rig) serve() {
 	}
 }
 
+// shutdownAndNotify begins the end of the server, which posts tag.
+func (r *rig) shutdownAndNotify(tag cq.Tag) {
+	r.Helper()
+	if fault := r.server.ShutdownAndNotify(r.queue, tag); fault != surface.CallOK {
+		r.Fatalf("ShutdownAndNotify: %v", fault)
+	}
+}
+
 // openChannel makes the channel.
 func (r *rig) openChannel(opts ...surface.ChannelOption) {
 	r.Helper()
@@ -84,6 +96,25 @@ func (r *rig) openChannel(opts ...surface.ChannelOption) {
 	}
 	r.channel = ch
 	r.Cleanup(ch.Close)
+}
+
+// connect connects the channel, so that a case can begin with a connection.
+func (r *rig) connect() {
+	r.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := r.channel.Ready(ctx); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// wantNow checks that it is t: exactly where time is virtual, elsewhere that t
+// has come.
+func (r *rig) wantNow(t time.Time) {
+	r.Helper()
+	if late := time.Since(t); late < 0 || r.fixture.Virtual && late > 0 {
+		r.Errorf("this comes %v after its time", late)
+	}
 }
 
 // finish runs when the ends are closed: whatever was begun has to post its
