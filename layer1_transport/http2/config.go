@@ -180,6 +180,13 @@ type Config struct {
 	// by RFC 9113 §6.5.2. Zero means 8 KiB; it is capped at 1 GiB.
 	MaxHeaderList uint32
 
+	// EncoderTable is how many bytes of dynamic table this end uses to compress
+	// the headers that it sends, as far as the peer allows it, gRPC core's
+	// grpc.http2.hpack_table_size.encoder; DecoderTable is how many it allows
+	// the peer. Zero means 4096, less none; they are capped at 1 GiB.
+	// RFC 7541 §4.2.
+	EncoderTable, DecoderTable int
+
 	// FirstStreamID is the identifier of the first stream that a client opens,
 	// gRPC core's grpc.http2.initial_sequence_number. Zero means 1, and so does
 	// an even number: a client's streams are odd, RFC 9113 §5.1.1. A connection
@@ -236,6 +243,7 @@ func (c Config) withDefaults() Config {
 		c.MaxHeaderList = defaultHeaderList
 	}
 	c.MaxHeaderList = min(c.MaxHeaderList, 1<<30)
+	c.EncoderTable, c.DecoderTable = tableBytes(c.EncoderTable), tableBytes(c.DecoderTable)
 	if c.FirstStreamID%2 == 0 || c.FirstStreamID > frame.MaxStreamID {
 		c.FirstStreamID = 1
 	}
@@ -255,6 +263,18 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
+}
+
+// defaultTable is how large a dynamic table is of which nothing is said.
+// RFC 9113 §6.5.2.
+const defaultTable = 4096
+
+// tableBytes fills in the default of a dynamic table.
+func tableBytes(n int) int {
+	if n == 0 {
+		return defaultTable
+	}
+	return min(max(n, -1), 1<<30)
 }
 
 // windows fills in the defaults of a window and of what it may grow to.

@@ -93,6 +93,8 @@ func newSession(r role, p *peer.Peer, cfg Config) *session {
 		flow:    newConnFlow(&cfg),
 		now:     time.Now(),
 	}
+	s.enc.LimitTable(uint32(max(0, cfg.EncoderTable)))
+	s.dec.AllowTable(uint32(max(0, cfg.DecoderTable)))
 	s.control.faults = budget.New(cfg.FaultBurst, max(1, cfg.FaultBurst/faultRefill))
 	atOnce := max(cfg.RapidResets, int(min(cfg.MaxStreams, math.MaxInt32)))
 	s.control.resets = budget.New(atOnce, cfg.RapidResets)

@@ -53,6 +53,9 @@ func (s *session) greet() {
 		} else {
 			settings = append(settings, frame.Setting{ID: frame.SettingMaxConcurrentStreams, Val: s.cfg.MaxStreams})
 		}
+		if s.cfg.DecoderTable != defaultTable {
+			settings = append(settings, frame.Setting{ID: frame.SettingHeaderTableSize, Val: uint32(max(0, s.cfg.DecoderTable))})
+		}
 		b = frame.AppendSettings(b, settings...)
 		s.traceSent(b, start, fmt.Sprint(settings))
 		if extra := s.flow.recv.size - frame.DefaultWindow; extra > 0 {

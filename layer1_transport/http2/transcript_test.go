@@ -129,6 +129,7 @@ func (s *script) begin(role string, args scriptArgs) {
 		ConnWindow:      int32(args.number("conn_window")),
 		MaxStreamWindow: int32(args.number("max_stream_window")), MaxConnWindow: int32(args.number("max_conn_window")),
 		MaxHeaderList: uint32(args.number("max_header_list")),
+		EncoderTable:  args.number("encoder_table"), DecoderTable: args.number("decoder_table"),
 		FirstStreamID: uint32(args.number("first_stream")),
 		Keepalive:     keepalive.Params{Time: args.duration("time"), Timeout: args.duration("timeout"), PermitWithoutStream: args.has("permit")},
 		Enforcement:   keepalive.EnforcementPolicy{MinTime: args.duration("min_time"), PermitWithoutStream: args.has("permit")},

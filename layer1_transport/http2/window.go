@@ -321,6 +321,9 @@ func (s *session) watchUnread() {
 func (s *session) onReceipt() {
 	f := &s.flow
 	f.receipts++
+	if f.receipts == 1 { // of the greeting
+		s.dec.TableAcknowledged()
+	}
 	if f.receipts != f.narrowed {
 		return
 	}

@@ -63,10 +63,19 @@ type Decoder struct {
 	asm   assembler
 	cache runCache
 	key   []byte // memory for one key of cache
+
+	table table
 }
 
-// tableSize is the dynamic table that a peer may use: the default of
-// SETTINGS_HEADER_TABLE_SIZE, which we leave as it is. RFC 9113 §6.5.2.
+// A table is how large the dynamic table may be and is.
+type table struct {
+	most  uint32 // what SETTINGS_HEADER_TABLE_SIZE says, or will
+	told  bool   // the peer has acknowledged it
+	bytes uint64 // what the peer's last size update says
+}
+
+// tableSize is the dynamic table that a peer may use before it is told
+// otherwise: the default of SETTINGS_HEADER_TABLE_SIZE. RFC 9113 §6.5.2.
 const tableSize = 4096
 
 // NewDecoder returns a decoder with a dynamic table of the default size.
@@ -76,9 +85,23 @@ const tableSize = 4096
 // than twice its length; and an error about a string would cost the connection
 // where a list that is too long costs a stream.
 func NewDecoder(l Limits) *Decoder {
-	d := &Decoder{limits: l}
+	d := &Decoder{limits: l, table: table{most: tableSize, bytes: tableSize}}
 	d.hpack = hpack.NewDecoder(tableSize, d.field)
 	return d
+}
+
+// AllowTable lets the peer use a dynamic table of n bytes, as it will be told by
+// SETTINGS_HEADER_TABLE_SIZE. It is called before the first block.
+func (d *Decoder) AllowTable(n uint32) {
+	d.table.most = n
+	d.hpack.SetAllowedMaxDynamicTableSize(max(n, tableSize))
+}
+
+// TableAcknowledged says that the peer has taken what AllowTable allows: where
+// that is less than it uses, its next block must begin with a size update.
+func (d *Decoder) TableAcknowledged() {
+	d.table.told = true
+	d.hpack.SetAllowedMaxDynamicTableSize(d.table.most)
 }
 
 // field takes a field from HPACK. After the first fault the values of further
@@ -110,6 +133,9 @@ func (d *Decoder) decode(block []byte, kind Kind) error {
 	rest, err := d.sizeUpdates(block)
 	if err != nil {
 		return err
+	}
+	if d.table.told && d.table.bytes > uint64(d.table.most) { // RFC 9113 §4.3.1
+		return compressionError("no table size update after the acknowledgement of SETTINGS_HEADER_TABLE_SIZE")
 	}
 	h, rest := cutHead(rest, kind)
 	if h.some() && len(rest) > 0 && isSizeUpdate(rest[0]) {
@@ -170,14 +196,14 @@ func (d *Decoder) sizeUpdates(block []byte) ([]byte, error) {
 			return nil, compressionError("more than %d table size updates", maxSizeUpdates)
 		}
 		d.cache.forget()
-		_, rest := varint(block, 5)
+		size, rest := varint(block, 5)
 		if err := d.write(block[:len(block)-len(rest)]); err != nil {
 			return nil, err
 		}
 		if err := d.closeBlock(); err != nil {
 			return nil, err
 		}
-		block = rest
+		d.table.bytes, block = size, rest
 	}
 	return block, nil
 }

@@ -19,6 +19,7 @@ type Encoder struct {
 	hpack   *hpack.Encoder
 	buf     bytes.Buffer // what hpack writes
 	resized bool         // the next field that hpack writes has a size update before it
+	most    uint32       // bytes of dynamic table, whatever the peer allows
 
 	cache map[string]encoded // by path, or by status for a response
 	ok    encoded            // the trailers of a call that went well
@@ -40,8 +41,9 @@ type encoded struct {
 	pseudo int // how many bytes of block are pseudo-header fields
 }
 
-// maxTableSize bounds the dynamic table whatever the peer allows: memory that
-// a peer's SETTINGS_HEADER_TABLE_SIZE could claim otherwise.
+// maxTableSize bounds the dynamic table whatever the peer allows, unless
+// LimitTable says otherwise: memory that a peer's SETTINGS_HEADER_TABLE_SIZE
+// could claim otherwise.
 const maxTableSize = 4096
 
 // maxEncoded bounds the blocks that are kept, maxRemembered the keys whose
@@ -53,14 +55,24 @@ const (
 
 // NewEncoder returns an encoder with a dynamic table of the default size, 4096.
 func NewEncoder() *Encoder {
-	e := &Encoder{cache: map[string]encoded{}, last: map[string]uint64{}, seed: maphash.MakeSeed()}
+	e := &Encoder{most: maxTableSize, cache: map[string]encoded{}, last: map[string]uint64{}, seed: maphash.MakeSeed()}
 	e.hpack = hpack.NewEncoder(&e.buf)
 	return e
 }
 
+// LimitTable bounds the dynamic table to n bytes. It is called before the first
+// block; the peer allows 4096 until it says otherwise. RFC 9113 §6.5.2.
+func (e *Encoder) LimitTable(n uint32) {
+	e.most = n
+	e.hpack.SetMaxDynamicTableSizeLimit(n)
+	if n < tableSize {
+		e.SetMaxTableSize(n)
+	}
+}
+
 // SetMaxTableSize applies the peer's SETTINGS_HEADER_TABLE_SIZE.
 func (e *Encoder) SetMaxTableSize(n uint32) {
-	e.hpack.SetMaxDynamicTableSize(min(n, maxTableSize))
+	e.hpack.SetMaxDynamicTableSize(min(n, e.most))
 	e.resized = true
 	e.gen++
 }
