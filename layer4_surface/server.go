@@ -267,7 +267,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		default:
 			n := s.cutOff()
 			s.life.Wait()
-			return fmt.Errorf("surface: shutting down, %d connections were cut off: %w", n, context.Cause(ctx))
+			return fmt.Errorf("surface: calls did not end in time, so connections were cut off (%d): %w", n, context.Cause(ctx))
 		}
 	}
 	s.life.Wait()

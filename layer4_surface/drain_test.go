@@ -1,0 +1,387 @@
+package surface
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/inproc"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/framescript"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+)
+
+// TestGoAwayHasTwoSteps: a client that is connected is told first that the
+// server will take no more calls, and then which it has seen. Its calls of
+// before and between the two are answered; then the connection ends.
+func TestGoAwayHasTwoSteps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis := memconn.Listen()
+		e := newEchoServer(t, WithLogger(quietLogger()))
+		served := make(chan error, 1)
+		go func() { served <- e.server.Serve(lis) }()
+		nc, err := lis.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := framescript.MustParse("drain.txt", `
+client
+send PREFACE
+send SETTINGS
+answer SETTINGS
+send HEADERS stream=1 request=/echo/Echo
+await GOAWAY last=2147483647 code=NO_ERROR debug="the server is shutting down"
+expect PING data=?drain
+send HEADERS stream=3 request=/echo/Echo
+send DATA stream=3 message=1 END_STREAM
+await HEADERS stream=3 END_STREAM grpc-status=0
+send PING ACK data=$drain
+expect GOAWAY last=3 code=NO_ERROR
+# What comes after that is not looked at; nor does the connection end before
+# the call that is under way.
+send HEADERS stream=5 request=/echo/Echo
+send DATA stream=5 message=1 END_STREAM
+expect nothing within=1h
+send DATA stream=1 message=1 END_STREAM
+await HEADERS stream=1 END_STREAM grpc-status=0
+await close
+count HEADERS max=4
+`)
+		ended := make(chan error, 1)
+		go func() {
+			time.Sleep(time.Second)
+			start := time.Now()
+			err := e.server.Shutdown(t.Context())
+			if got := time.Since(start); got != time.Hour {
+				t.Errorf("Shutdown took %v, want 1h", got)
+			}
+			ended <- err
+		}()
+		if _, err := script.Run(t.Context(), nc, framescript.Options{}); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(<-ended, <-served); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestSilentClientsDoNotHoldTheEnd: a client that answers nothing has 5 s for
+// the PING between the two GOAWAYs.
+func TestSilentClientsDoNotHoldTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis := memconn.Listen()
+		s, _ := newFixtureServer(t, WithLogger(quietLogger()))
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(lis) }()
+		var clients sync.WaitGroup
+		for range 3 {
+			nc, err := lis.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			clients.Go(func() {
+				_, err := framescript.MustParse("silent.txt", "client\nsend PREFACE\nsend SETTINGS\nanswer SETTINGS\nlimit 1h\nawait close\n").
+					Run(t.Context(), nc, framescript.Options{})
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		start := time.Now()
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := time.Since(start); got != 5*time.Second {
+			t.Errorf("Shutdown took %v, want 5s", got)
+		}
+		<-served
+		clients.Wait()
+	})
+}
+
+// TestManyShutdowns: all of them return, when it is over; the first ctx to end
+// cuts off for all.
+func TestManyShutdowns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newLifeFixture(t, serving)
+		defer f.close()
+		start := time.Now()
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+3)*time.Second)
+				defer cancel()
+				err := f.s.Shutdown(ctx)
+				if cut := errors.Is(err, context.DeadlineExceeded); cut != (i == 0) || (err != nil) != cut {
+					t.Errorf("Shutdown %d = %v", i, err)
+				}
+				if got := time.Since(start); got != 3*time.Second {
+					t.Errorf("Shutdown %d took %v, want 3s", i, got)
+				}
+			})
+		}
+		synctest.Wait()
+		select {
+		case <-f.s.Draining():
+		default:
+			t.Error("nobody is told that the server drains")
+		}
+		all.Wait()
+		if err := f.s.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown afterwards = %v", err)
+		}
+		synctest.Wait()
+		f.st.wantStatus(t, status.Unavailable, "")
+	})
+}
+
+// TestShutdownWithAContextThatHasEnded: nothing is waited for, and the error
+// says why; a server that has nothing to wait for returns none.
+func TestShutdownWithAContextThatHasEnded(t *testing.T) {
+	cause := errors.New("no time at all")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(cause)
+	for _, state := range []serverState{notStartedYet, started, serving, draining, shutDown} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newLifeFixture(t, state)
+			defer f.close()
+			start := time.Now()
+			err := f.s.Shutdown(ctx)
+			if cut := state == serving || state == draining; cut != errors.Is(err, cause) || !cut && err != nil {
+				t.Errorf("Shutdown of a server that is %s = %v", serverStateNames[state], err)
+			}
+			if got := time.Since(start); got != 0 {
+				t.Errorf("Shutdown of a server that is %s took %v", serverStateNames[state], got)
+			}
+		})
+	}
+}
+
+// TestShutdownRacesWithServe: wherever Serve is when the server ends, it
+// returns, its listener is closed, and nothing is left.
+func TestShutdownRacesWithServe(t *testing.T) {
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			s, _ := newFixtureServer(t, WithLogger(quietLogger()))
+			lis := memconn.Listen()
+			var all sync.WaitGroup
+			all.Go(func() {
+				if err := s.Serve(lis); err != nil && !errors.Is(err, ErrServerClosed) {
+					t.Errorf("Serve = %v", err)
+				}
+				if _, err := lis.Accept(); err == nil {
+					t.Error("Serve has returned and the listener is open")
+				}
+			})
+			for range 3 {
+				all.Go(func() {
+					nc, err := lis.Dial(t.Context())
+					if err != nil {
+						return
+					}
+					if tr, err := http2.Connect(t.Context(), nc, nil, http2.Config{}); err == nil {
+						tr.Close()
+					}
+				})
+			}
+			all.Go(func() {
+				if err := s.Shutdown(t.Context()); err != nil {
+					t.Errorf("Shutdown = %v", err)
+				}
+			})
+			all.Wait()
+			if n := s.accepted.Load(); n != 0 {
+				t.Errorf("%d connections are counted after the end", n)
+			}
+		})
+	}
+}
+
+// TestNewConnectionRacesWithShutdown: a connection that comes as the server
+// shuts down is refused or ends with it, on either transport.
+func TestNewConnectionRacesWithShutdown(t *testing.T) {
+	pairs := map[string]func() (client func() transport.Transport, server transport.Transport){
+		"inproc": func() (func() transport.Transport, transport.Transport) {
+			client, server := inproc.Pair(inproc.Config{})
+			return func() transport.Transport { return client }, server
+		},
+		"http2": func() (func() transport.Transport, transport.Transport) {
+			c, nc := memconn.Pipe()
+			made := make(chan transport.Transport, 1)
+			go func() {
+				tr, _ := http2.Connect(context.Background(), c, nil, http2.Config{})
+				made <- tr
+			}()
+			server, err := http2.Accept(context.Background(), nc, nil, http2.Config{})
+			if err != nil {
+				panic(err)
+			}
+			return func() transport.Transport { return <-made }, server
+		},
+	}
+	for name, pair := range pairs {
+		t.Run(name, func(t *testing.T) {
+			for i := range 200 {
+				synctest.Test(t, func(t *testing.T) {
+					s, _ := newFixtureServer(t)
+					client, server := pair()
+					var all sync.WaitGroup
+					all.Go(func() {
+						if err := s.ServeTransport(server); err != nil && !errors.Is(err, ErrServerClosed) {
+							t.Errorf("ServeTransport = %v", err)
+						}
+					})
+					all.Go(func() {
+						if i%2 == 0 {
+							s.Close()
+						} else if err := s.Shutdown(t.Context()); err != nil {
+							t.Errorf("Shutdown = %v", err)
+						}
+					})
+					all.Wait()
+					if n := len(s.life.Members()); n != 0 {
+						t.Errorf("%d connections are left", n)
+					}
+					if c := client(); c != nil {
+						c.Close()
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestShutdownFromACallback: on a goroutine that the end waits for, Shutdown
+// says so and Close does not wait; the server ends all the same.
+func TestShutdownFromACallback(t *testing.T) {
+	end := func(f *lifeFixture) error {
+		err := f.s.Shutdown(context.Background())
+		f.s.Close()
+		return err
+	}
+	for name, from := range map[string]func(f *lifeFixture, seen chan error){
+		"the closure of a batch that the transport completes": func(f *lifeFixture, seen chan error) {
+			f.req.Call.StartBatchAndExecute([]Op{opCancelled(nil)}, functorFunc(func(bool) { seen <- end(f) }))
+			f.call.Cancel()
+		},
+		"the functor that is told of the end": func(f *lifeFixture, seen chan error) {
+			f.s.ShutdownAndNotify(cq.New(cq.Callback, cq.Config{}), functorFunc(func(bool) { seen <- end(f) }))
+			f.call.Cancel()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newLifeFixture(t, serving)
+				defer f.close()
+				seen := make(chan error, 1)
+				from(f, seen)
+				if err := <-seen; !errors.Is(err, ErrInCallback) {
+					t.Errorf("Shutdown = %v", err)
+				}
+				if err := f.s.Shutdown(t.Context()); err != nil {
+					t.Errorf("Shutdown from elsewhere = %v", err)
+				}
+			})
+		})
+	}
+	t.Run("an allocator", func(t *testing.T) {
+		for _, transportName := range []string{"inproc", "http2"} {
+			synctest.Test(t, func(t *testing.T) {
+				s := NewServer(WithLogger(quietLogger()))
+				a := &closingAllocator{s: s}
+				s.SetBatchMethodAllocator(cq.New(cq.Callback, cq.Config{}), a)
+				ch := connectBy(t, s, transportName)
+				st, _ := echo(t, ch, CallParams{}, "x")
+				if !errors.Is(a.err, ErrInCallback) || st.Code == status.OK {
+					t.Errorf("%s: Shutdown = %v, the call ended with %v", transportName, a.err, st.Code)
+				}
+				ch.Close()
+				s.Close()
+			})
+		}
+	})
+	t.Run("the functor of a slot that fails", func(t *testing.T) {
+		s := NewServer()
+		q := cq.New(cq.Callback, cq.Config{})
+		s.RegisterCompletionQueue(q)
+		s.Start()
+		seen := make(chan error, 1)
+		s.RequestCall(new(RequestedCall), nil, q, functorFunc(func(bool) { seen <- s.Shutdown(context.Background()) }))
+		if err := s.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown = %v", err)
+		}
+		if err := <-seen; !errors.Is(err, ErrInCallback) {
+			t.Errorf("Shutdown of the functor = %v", err)
+		}
+	})
+}
+
+// A closingAllocator ends its server in place of handing out slots.
+type closingAllocator struct {
+	s   *Server
+	err error
+}
+
+func (a *closingAllocator) AllocateRequest() *RequestedCall {
+	a.err = a.s.Shutdown(context.Background())
+	a.s.Close()
+	return nil
+}
+
+// connectBy joins a channel to s by the named transport, in a bubble.
+func connectBy(t *testing.T, s *Server, name string, opts ...ChannelOption) *Channel {
+	t.Helper()
+	if name == "inproc" {
+		client, server := inproc.Pair(inproc.Config{})
+		if err := s.ServeTransport(server); err != nil {
+			t.Fatal(err)
+		}
+		ch, err := NewDirectChannel(client, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ch
+	}
+	lis := memconn.Listen()
+	go s.Serve(lis)
+	return newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) }, opts...)
+}
+
+// TestShutdownFromAHandler: a goroutine that has a call to answer and shuts the
+// server down first waits for itself until the context ends. With the answer
+// given before, it waits for others only.
+func TestShutdownFromAHandler(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		t.Run(fmt.Sprintf("answered %t", answered), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newLifeFixture(t, serving)
+				defer f.close()
+				if answered {
+					f.req.Call.StartBatch([]Op{opStatus(status.OK, "bye")}, "status")
+					f.req.Call.Pluck("status", nil)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				start := time.Now()
+				err := f.s.Shutdown(ctx)
+				if waited := time.Since(start); answered && (err != nil || waited != 0) || !answered && (!errors.Is(err, context.DeadlineExceeded) || waited != time.Second) {
+					t.Errorf("Shutdown = %v after %v", err, waited)
+				}
+				synctest.Wait()
+				if want := map[bool]status.Code{true: status.OK, false: status.Unavailable}[answered]; f.st.status.Code != want {
+					t.Errorf("the client's status is %v, want %v", f.st.status.Code, want)
+				}
+			})
+		})
+	}
+}
