@@ -20,6 +20,7 @@ import (
 // A doorstep is a server whose clients do not get beyond their handshakes.
 type doorstep struct {
 	t      *testing.T
+	s      *Server
 	lis    *memconn.Listener
 	logged *lockedBuffer
 	start  time.Time
@@ -47,6 +48,7 @@ func (b *lockedBuffer) String() string {
 func newDoorstep(t *testing.T, opts ...ServerOption) *doorstep {
 	d := &doorstep{t: t, lis: memconn.Listen(), logged: new(lockedBuffer), start: time.Now()}
 	s := NewServer(append(opts, WithLogger(slog.New(slog.NewTextHandler(d.logged, nil))))...)
+	d.s = s
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(d.lis) }()
 	t.Cleanup(func() {
