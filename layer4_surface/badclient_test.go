@@ -51,6 +51,11 @@ type badClientServer struct {
 	served  chan error
 	running sync.WaitGroup
 
+	// slow is how long the application takes from a call to its next slot: the
+	// calls that come meanwhile wait.
+	slow      time.Duration
+	published int // by poll
+
 	mu   sync.Mutex
 	seen []string // of the calls that have ended, guarded by mu
 }
@@ -58,8 +63,8 @@ type badClientServer struct {
 // badClientHTTP2 makes windows that a few frames fill.
 var badClientHTTP2 = http2.Config{StreamWindow: 65535, ConnWindow: 131070}
 
-func newBadClientServer(t *testing.T, opts ...ServerOption) *badClientServer {
-	b := &badClientServer{t: t, lis: memconn.Listen(), counter: new(countingFilter), served: make(chan error, 1)}
+func newBadClientServer(t *testing.T, slow time.Duration, opts ...ServerOption) *badClientServer {
+	b := &badClientServer{t: t, lis: memconn.Listen(), counter: new(countingFilter), served: make(chan error, 1), slow: slow}
 	opts = append(opts, WithLogger(quietLogger()), WithHTTP2(badClientHTTP2),
 		WithFilter(stacks.Extra{Filter: b.counter, After: []string{"server"}, Before: []string{"message_size"}}))
 	b.s, b.q = newFixtureServer(t, opts...)
@@ -85,7 +90,7 @@ func (b *badClientServer) post(slot *badClientSlot) {
 	} else {
 		e = b.s.RequestCall(&slot.req, nil, b.q, slot)
 	}
-	if e != CallOK {
+	if e != CallOK && (e != CallErrorCompletionQueueShutdown || b.slow == 0) {
 		b.t.Errorf("posting a slot = %v", e)
 	}
 }
@@ -100,8 +105,10 @@ func (b *badClientServer) poll() {
 			if slot.registered {
 				said += fmt.Sprintf(" payload %q", text(payload))
 			}
-			b.post(slot)
+			b.published++
 			b.running.Go(func() { b.answer(call, method, said) })
+			time.Sleep(b.slow)
+			b.post(slot)
 		}
 	}
 }
@@ -141,24 +148,18 @@ func (b *badClientServer) trailers(method string) []string {
 	return nil
 }
 
-// end checks that the server is as healthy as before, ends it, and returns what
-// the application has seen.
-func (b *badClientServer) end() []string {
-	ch := newMemChannel(b.t, func(ctx context.Context, _, _ string) (net.Conn, error) { return b.lis.Dial(ctx) })
-	c, _ := ch.CreateCall(CallParams{Method: "/healthy", Deadline: time.Now().Add(time.Second)})
-	var st clientState
-	c.StartBatch([]Op{opSendHeaders(), opSend("still there?"), opClose(), st.opStatus()}, "healthy")
-	c.Pluck("healthy", nil)
-	st.wantStatus(b.t, status.OK, "")
-	c.Release()
-	ch.Close()
+// end checks that the server is as healthy as before, ends it within the time
+// that it is given, and returns what the application has seen.
+func (b *badClientServer) end(graceful time.Duration) []string {
+	time.Sleep(30 * b.slow) // then nothing waits that may be published
+	b.greet()
 	synctest.Wait()
-	for m := range b.s.matchers() {
-		if m.pendingCount != 0 || m.head != nil {
-			b.t.Errorf("%d calls of %q wait for a request", m.pendingCount, m.method)
-		}
+	if graceful > time.Second {
+		b.wantNoPending()
 	}
-	if err := b.s.Shutdown(b.t.Context()); err != nil {
+	ctx, cancel := context.WithTimeout(b.t.Context(), graceful)
+	defer cancel()
+	if err := b.s.Shutdown(ctx); err != nil && graceful > time.Second {
 		b.t.Errorf("Shutdown = %v", err)
 	}
 	if err := <-b.served; err != nil {
@@ -169,6 +170,10 @@ func (b *badClientServer) end() []string {
 	if begun, ended := b.counter.counts(); begun != ended {
 		b.t.Errorf("%d calls were begun, and %d came back to their pool", begun, ended)
 	}
+	b.wantNoPending()
+	if b.published != len(b.seen) {
+		b.t.Errorf("%d calls were published, of which %d have ended", b.published, len(b.seen))
+	}
 	slices.Sort(b.seen)
 	if i := slices.Index(b.seen, "/healthy 12 bytes"); i >= 0 {
 		b.seen = slices.Delete(b.seen, i, i+1)
@@ -176,12 +181,34 @@ func (b *badClientServer) end() []string {
 	return b.seen
 }
 
+// greet makes an ordinary call.
+func (b *badClientServer) greet() {
+	ch := newMemChannel(b.t, func(ctx context.Context, _, _ string) (net.Conn, error) { return b.lis.Dial(ctx) })
+	defer ch.Close()
+	c, _ := ch.CreateCall(CallParams{Method: "/healthy", Deadline: time.Now().Add(time.Minute)})
+	defer c.Release()
+	var st clientState
+	c.StartBatch([]Op{opSendHeaders(), opSend("still there?"), opClose(), st.opStatus()}, "healthy")
+	c.Pluck("healthy", nil)
+	st.wantStatus(b.t, status.OK, "")
+}
+
+func (b *badClientServer) wantNoPending() {
+	for m := range b.s.matchers() {
+		m.mu.Lock()
+		if m.pendingCount != 0 || m.head != nil {
+			b.t.Errorf("%d calls of %q wait for a request", m.pendingCount, m.method)
+		}
+		m.mu.Unlock()
+	}
+}
+
 // TestBadClient plays the cases.
 func TestBadClient(t *testing.T) {
 	for _, row := range slices.Concat(badClientHeaders, badClientFrames, badClientCalls) {
 		t.Run(row.file+"/"+strings.ReplaceAll(row.name, " ", "_"), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newBadClientServer(t)
+				b := newBadClientServer(t, 0)
 				nc, err := b.lis.Dial(t.Context())
 				if err != nil {
 					t.Fatal(err)
@@ -195,7 +222,7 @@ func TestBadClient(t *testing.T) {
 					t.Errorf("%v\nit read:\n%s", err, strings.Join(log, "\n"))
 				}
 				synctest.Wait()
-				if got := strings.Join(b.end(), "; "); got != row.seen {
+				if got := strings.Join(b.end(time.Minute), "; "); got != row.seen {
 					t.Errorf("the application saw %q, want %q; the client read:\n%s", got, row.seen, strings.Join(log, "\n"))
 				}
 			})
@@ -211,7 +238,7 @@ func TestBadClientConnectionPrefix(t *testing.T) {
 		for _, next := range []string{"X", ""} {
 			t.Run(fmt.Sprintf("%q", preface[:i]+next), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					b := newBadClientServer(t)
+					b := newBadClientServer(t, 0)
 					nc, err := b.lis.Dial(t.Context())
 					if err != nil {
 						t.Fatal(err)
@@ -226,11 +253,43 @@ func TestBadClientConnectionPrefix(t *testing.T) {
 						t.Errorf("the server answered %q, %v after %v, want the end at once", got, err, time.Since(start))
 					}
 					nc.Close()
-					if seen := b.end(); len(seen) > 0 {
+					if seen := b.end(time.Minute); len(seen) > 0 {
 						t.Errorf("the application saw %q", seen)
 					}
 				})
 			})
 		}
+	}
+}
+
+// TestBadClientEveryPrefix is what gRPC core's headers, initial_settings_frame
+// and server_registered_method do with the beginnings of a conversation: wherever
+// the connection is cut off, the application hears of a registered call when its
+// message is whole, and not before.
+func TestBadClientEveryPrefix(t *testing.T) {
+	c := newFuzzClient(nil)
+	c.out.Write(frame.AppendSettings([]byte(frame.ClientPreface)))
+	c.request("/registered/bar", false)
+	c.frame(frame.TypeData, 0, 1, []byte{0, 0, 0, 0, 3, 'a'})
+	c.frame(frame.TypeData, 0, 1, []byte{'b', 'c'})
+	whole := c.out.Bytes()
+	for i := range len(whole) + 1 {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBadClientServer(t, 0)
+			nc, err := b.lis.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := nc.Write(whole[:i]); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			nc.Close()
+			synctest.Wait()
+			want := map[bool]string{true: `/registered/bar payload "abc" broken cancelled`}[i == len(whole)]
+			if got := strings.Join(b.end(time.Minute), "; "); got != want {
+				t.Errorf("of %d of %d bytes the application saw %q, want %q", i, len(whole), got, want)
+			}
+		})
 	}
 }
