@@ -151,7 +151,7 @@ func (b *badClientServer) trailers(method string) []string {
 // end checks that the server is as healthy as before, ends it within the time
 // that it is given, and returns what the application has seen.
 func (b *badClientServer) end(graceful time.Duration) []string {
-	time.Sleep(30 * b.slow) // then nothing waits that may be published
+	time.Sleep(30 * b.slow) //bars:allow sleep it is called in bubbles; then nothing waits that may be published
 	b.greet()
 	synctest.Wait()
 	if graceful > time.Second {

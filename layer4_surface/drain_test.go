@@ -113,7 +113,7 @@ func TestSilentClientsDoNotHoldTheEnd(t *testing.T) {
 // cuts off for all.
 func TestManyShutdowns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newLifeFixture(t, serving)
+		f := newLifeFixture(t, lifeServing)
 		defer f.close()
 		start := time.Now()
 		var all sync.WaitGroup
@@ -151,13 +151,13 @@ func TestShutdownWithAContextThatHasEnded(t *testing.T) {
 	cause := errors.New("no time at all")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	for _, state := range []serverState{notStartedYet, started, serving, draining, shutDown} {
+	for _, state := range []serverState{lifeNew, lifeStarted, lifeServing, lifeDraining, lifeShutDown} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newLifeFixture(t, state)
 			defer f.close()
 			start := time.Now()
 			err := f.s.Shutdown(ctx)
-			if cut := state == serving || state == draining; cut != errors.Is(err, cause) || !cut && err != nil {
+			if cut := state == lifeServing || state == lifeDraining; cut != errors.Is(err, cause) || !cut && err != nil {
 				t.Errorf("Shutdown of a server that is %s = %v", serverStateNames[state], err)
 			}
 			if got := time.Since(start); got != 0 {
@@ -281,7 +281,7 @@ func TestShutdownFromACallback(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newLifeFixture(t, serving)
+				f := newLifeFixture(t, lifeServing)
 				defer f.close()
 				seen := make(chan error, 1)
 				from(f, seen)
@@ -364,7 +364,7 @@ func TestShutdownFromAHandler(t *testing.T) {
 	for _, answered := range []bool{false, true} {
 		t.Run(fmt.Sprintf("answered %t", answered), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newLifeFixture(t, serving)
+				f := newLifeFixture(t, lifeServing)
 				defer f.close()
 				if answered {
 					f.req.Call.StartBatch([]Op{opStatus(status.OK, "bye")}, "status")

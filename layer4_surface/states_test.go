@@ -19,11 +19,11 @@ import (
 type serverState int
 
 const (
-	notStartedYet serverState = iota
-	started
-	serving  // with a call that does not end
-	draining // the same, and ShutdownAndNotify was called
-	shutDown // the same, and Close was called
+	lifeNew serverState = iota
+	lifeStarted
+	lifeServing  // with a call that does not end
+	lifeDraining // the same, and ShutdownAndNotify was called
+	lifeShutDown // the same, and Close was called
 	serverStates
 )
 
@@ -48,10 +48,10 @@ func newLifeFixture(t *testing.T, state serverState) *lifeFixture {
 	f.s, f.q = newFixtureServer(t, WithLogger(quietLogger()),
 		WithFilter(stacks.Extra{Filter: f.counter, After: []string{"server"}, Before: []string{"message_size"}}))
 	f.method, _ = f.s.RegisterMethod("/registered/bar", "", PayloadNone)
-	if state == started {
+	if state == lifeStarted {
 		f.s.Start()
 	}
-	if state < serving {
+	if state < lifeServing {
 		return f
 	}
 	lis := memconn.Listen()
@@ -67,9 +67,9 @@ func newLifeFixture(t *testing.T, state serverState) *lifeFixture {
 		t.Fatal(ev)
 	}
 	switch state {
-	case draining:
+	case lifeDraining:
 		f.s.ShutdownAndNotify(f.q, "down")
-	case shutDown:
+	case lifeShutDown:
 		f.s.Close()
 	}
 	synctest.Wait()
