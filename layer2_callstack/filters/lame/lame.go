@@ -6,7 +6,9 @@
 //
 //   - recv_trailing_metadata carries the status as if a peer had sent it; all
 //     other operations fail with it.
-//   - Pings fail, and watchers are told TRANSIENT_FAILURE with the status.
+//   - The peer of every call is called "lame".
+//   - Pings fail, and watchers are told TRANSIENT_FAILURE with the status, which
+//     is the first and the last that they hear.
 //
 // # Locks
 //
@@ -20,6 +22,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
@@ -44,14 +47,21 @@ func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem
 	}
 	return &channel{st: f.st, err: &transport.Error{
 		Code: f.st.Code(), Layer: Name, Reason: f.st.Message(), Progress: transport.ProgressNotSent,
-	}}, nil
+	}, peer: &peer.Peer{Addr: address{}}}, nil
 }
 
 type channel struct {
 	callstack.ChannelBase
-	st  *status.Status
-	err error
+	st   *status.Status
+	err  error
+	peer *peer.Peer
 }
+
+// address is where the calls end.
+type address struct{}
+
+func (address) Network() string { return Name }
+func (address) String() string  { return Name }
 
 // StartTransportOp fails what can fail.
 func (ch *channel) StartTransportOp(op *transport.Op) {
@@ -104,6 +114,11 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 
 // fail ends every operation of b in the order of StreamOpBatch.Fail.
 func (c *call) fail(b *transport.StreamOpBatch) {
+	for _, slot := range []*transport.PeerSlot{b.SendInitialMetadata.Peer, b.RecvInitialMetadata.Peer} {
+		if slot != nil {
+			slot.Store(c.ch.peer)
+		}
+	}
 	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
 		rtm := &b.RecvTrailingMetadata
 		rtm.MD.SetStatus(uint32(c.ch.st.Code()), c.ch.st.Message())

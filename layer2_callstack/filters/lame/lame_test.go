@@ -33,7 +33,13 @@ func TestEveryOperationFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Unref()
-	b := c.Do(transport.OpsSend | transport.OpsRecv)
+	var sent, received transport.PeerSlot
+	b := c.Do(transport.OpsSend|transport.OpsRecv, func(b *callstacktest.Batch) {
+		b.SendInitialMetadata.Peer, b.RecvInitialMetadata.Peer = &sent, &received
+	})
+	if s, r := sent.Load().String(), received.Load().String(); s != "lame" || r != "lame" {
+		t.Errorf("the peer is %q and %q, want lame", s, r)
+	}
 	if got, want := b.Order(), []string{"headers", "message", "trailers", "sent"}; !slices.Equal(got, want) {
 		t.Errorf("callbacks ran in the order %v, want %v", got, want)
 	}
