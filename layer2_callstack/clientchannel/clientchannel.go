@@ -36,9 +36,10 @@ type ClientChannel struct {
 	control control        // Owned by the serializer; no lock.
 
 	// Atomic.
-	state   atomic.Uint32 // connectivity.State, written on the serializer
-	lastErr atomic.Pointer[datedError]
-	inStack atomic.Bool
+	state         atomic.Uint32 // connectivity.State, written on the serializer
+	lastErr       atomic.Pointer[datedError]
+	serviceConfig atomic.Pointer[string] // of the last result; nil before the first
+	inStack       atomic.Bool
 }
 
 var (
@@ -119,6 +120,15 @@ func (c *ClientChannel) LastError() error {
 	return nil
 }
 
+// Info returns the name of the policy that chooses connections, and the service
+// config that the resolver gave last, empty if it gave none.
+func (c *ClientChannel) Info() (policy, serviceConfig string) {
+	if p := c.serviceConfig.Load(); p != nil {
+		serviceConfig = *p
+	}
+	return c.cfg.Balancer.Name(), serviceConfig
+}
+
 // EnterIdle gives up resolver, balancer and connections; open calls go on.
 func (c *ClientChannel) EnterIdle() { c.serial.schedule(c.enterIdle) }
 
@@ -150,14 +160,9 @@ func (c *ClientChannel) StartTransportOp(op *transport.Op) {
 
 // ping goes to the subchannel that a call would go to.
 func (c *ClientChannel) ping(p *transport.Ping) {
-	r := c.safePick(c.queue.picker.Load(), balancer.PickInfo{})
-	if r.Kind == balancer.PickComplete {
-		if sub, ok := r.Subchannel.(*subchannel.Subchannel); ok {
-			if conn := sub.Conn(); conn != nil {
-				conn.Transport().PerformOp(&transport.Op{Ping: p})
-				return
-			}
-		}
+	if conn := c.pickForPing(); conn != nil {
+		conn.Transport().PerformOp(&transport.Op{Ping: p})
+		return
 	}
 	err := &transport.Error{Code: codeUnavailable, Layer: Name, Reason: "channel not connected", Progress: transport.ProgressNotSent}
 	for _, done := range []transport.Done{p.OnInitiate, p.OnAck} {
@@ -165,6 +170,22 @@ func (c *ClientChannel) ping(p *transport.Ping) {
 			done.Run(err)
 		}
 	}
+}
+
+// pickForPing returns the connection to ping, nil if there is none. The picker is
+// asked in READY only: in IDLE it would connect, which is for calls to do.
+func (c *ClientChannel) pickForPing() *subchannel.Conn {
+	if c.State(false) != connectivity.Ready {
+		return nil
+	}
+	r := c.safePick(c.queue.picker.Load(), balancer.PickInfo{})
+	if r.Kind != balancer.PickComplete {
+		return nil
+	}
+	if sub, ok := r.Subchannel.(*subchannel.Subchannel); ok {
+		return sub.Conn()
+	}
+	return nil
 }
 
 // errDestroyed is the cause when a channel is destroyed without Disconnect.

@@ -592,13 +592,40 @@ func TestPing(t *testing.T) {
 			synctest.Wait()
 		}
 		ping()
+		w.wantState(connectivity.Idle) // it does not connect
 		w.serve("a:1", nil)
 		w.resolve("a:1")
 		ping()
-		want := []string{"client_channel: channel not connected", "<nil>"}
-		if !slices.Equal(got, want) {
+		w.transport(0).tell(connectivity.Idle, nil) // draining
+		synctest.Wait()
+		ping()
+		w.wantState(connectivity.Idle)
+		const none = "client_channel: channel not connected"
+		if want := []string{none, "<nil>", none}; !slices.Equal(got, want) {
 			t.Errorf("pings ended with %q, want %q", got, want)
 		}
+		w.close()
+	})
+}
+
+// TestInfo: the policy is known from the start, the service config is that of
+// the last result which was not an error.
+func TestInfo(t *testing.T) {
+	run(t, func(t *testing.T) {
+		w := newWorld(t)
+		want := func(config string) {
+			t.Helper()
+			if policy, got := w.ch.Info(); policy != "pick_first" || got != config {
+				t.Errorf("Info = %q, %q; want %q, %q", policy, got, "pick_first", config)
+			}
+		}
+		want("")
+		w.report(resolver.Result{Addresses: addresses([]string{"a:1"}), ServiceConfig: `{"a":1}`})
+		want(`{"a":1}`)
+		w.report(resolver.Result{Err: errors.New("no answer")})
+		want(`{"a":1}`)
+		w.resolve("a:1")
+		want("")
 		w.close()
 	})
 }

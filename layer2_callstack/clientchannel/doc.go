@@ -28,8 +28,8 @@
 //     their watchers of Idle (draining) and Shutdown (closed).
 //   - Down: a server that takes fewer keepalive PINGs is sent half as many on
 //     the next connection.
-//   - Not here: every other retry, hedging, service config, health checking,
-//     round_robin, idle timeouts.
+//   - Not here: every other retry, hedging, what a service config asks for, health
+//     checking, round_robin, idle timeouts.
 //
 // # Goroutines
 //

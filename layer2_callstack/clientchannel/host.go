@@ -31,6 +31,9 @@ func (c *ClientChannel) onResult(s *sink, r resolver.Result) {
 			c.onConnectionError(r.Err)
 		}
 		c.cfg.Logger.Debug("name resolution failed", "target", c.target.Raw, "error", r.Err)
+	} else {
+		given := r.ServiceConfig
+		c.serviceConfig.Store(&given)
 	}
 	c.contain("balancer "+c.cfg.Balancer.Name(), func() {
 		c.control.host.balancer.Update(balancer.Update{Addresses: r.Addresses, Err: r.Err, Note: r.Note})

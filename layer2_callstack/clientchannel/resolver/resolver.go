@@ -73,6 +73,10 @@ type Result struct {
 
 	// Note helps a human to understand an empty result.
 	Note string
+
+	// ServiceConfig is the service config in JSON, empty for none. Channels
+	// show it and do not act on it.
+	ServiceConfig string
 }
 
 // Options are what a channel offers to its resolver.
