@@ -14,6 +14,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/watch"
 )
 
 // A Channel makes calls to a target. Its methods may be called from any
@@ -24,6 +25,7 @@ type Channel struct {
 	calls   callPool
 	control controller
 	direct  transport.Transport // closed with the channel; nil if it is not one transport
+	watches watch.Set           // has a lock of its own
 	closed  chan struct{}       // closed when Close is done
 
 	closing atomic.Bool // Close was called
@@ -37,6 +39,10 @@ type controller interface {
 	LastError() error
 	// ResetBackoff ends the waiting between attempts.
 	ResetBackoff()
+	// EnterIdle gives the connections up until they are needed again.
+	EnterIdle()
+	// Info returns what ChannelInfo has.
+	Info() (policy, serviceConfig string)
 }
 
 // nameClientChannel is the name of the stack of a channel with a name.
@@ -82,7 +88,7 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
-	state := new(stateTracker)
+	state := &stateTracker{trace: tracer{sink: cfg.trace}}
 	c, err := newChannel(target, stacks.ClientDirect(cfg.stack, t.Name() != inprocName), cfg, state, t)
 	if err == nil {
 		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
@@ -121,8 +127,9 @@ func newChannel(target string, b *callstack.Builder, cfg channelConfig, control 
 	}
 	c := &Channel{target: target, control: control, direct: t, closed: make(chan struct{})}
 	c.calls.stack, c.calls.trace = stack, newTracer(cfg.trace)
+	c.watches.State, c.watches.Perform = func() connectivity.State { return c.State(false) }, stack.StartTransportOp
 	if c.calls.trace.on() {
-		c.calls.trace.channel("channel.create", target)
+		c.calls.trace.channel("channel.create", target, nil)
 	}
 	return c, nil
 }
@@ -167,6 +174,11 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 	if len(p.Method) == 0 || p.Method[0] != '/' {
 		return Call{}, fmt.Errorf("surface: method %q is not of the form /service/method", p.Method)
 	}
+	return c.create(&p)
+}
+
+// create makes the call that p describes. Its method was checked.
+func (c *Channel) create(p *CallParams) (Call, error) {
 	call, generation := c.calls.get()
 	h := Call{call, generation}
 	call.method, call.deadline, call.queue = p.Method, p.Deadline, p.Queue
@@ -177,7 +189,7 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 		call.simFlags = transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet
 	}
 	if p.Parent.c != nil {
-		h.inheritDeadline(&p)
+		h.inheritDeadline(p)
 	}
 	args := &call.stack.Args
 	args.Owner, args.Path, args.Authority = call, p.Method, p.Host
@@ -192,7 +204,7 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 	}
 	fault := call.stack.Init()
 	// Only now: whoever ends the parent may cancel this call at once.
-	orphan := p.Parent.c != nil && !h.inheritCancellation(&p)
+	orphan := p.Parent.c != nil && !h.inheritCancellation(p)
 	switch {
 	case fault != nil:
 		call.cancel(fault)
@@ -205,13 +217,18 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 	// Looked at last: a Close that is not seen here sees the call.
 	if c.closing.Load() {
 		h.Release()
-		return Call{}, status.New(status.Canceled, channelClosed).WithCause(context.Canceled)
+		return Call{}, errChannelClosed()
 	}
 	return h, nil
 }
 
 // channelClosed is the message of calls that a closed channel ends.
 const channelClosed = "the channel is closed"
+
+// errChannelClosed is why a closed channel creates and registers no calls.
+func errChannelClosed() error {
+	return status.New(status.Canceled, channelClosed).WithCause(context.Canceled)
+}
 
 // inheritDeadline takes the parent's deadline if p asks for it.
 func (h Call) inheritDeadline(p *CallParams) {
@@ -251,15 +268,20 @@ func (c *Channel) Target() string { return c.target }
 // String shows the target and the filters.
 func (c *Channel) String() string { return c.target + " " + c.calls.stack.String() }
 
-// Close ends the channel: its calls fail with CANCELLED, and it returns when
-// every goroutine of the channel is gone. Handles of calls stay valid until
-// their Release. Close must not be called from a callback of the channel.
+// Close ends the channel: its calls fail with CANCELLED, watches and pings end,
+// and it returns when every goroutine of the channel is gone. Handles of calls
+// stay valid until their Release. Close must not be called from a callback of
+// the channel.
 func (c *Channel) Close() {
 	if c.closing.Swap(true) {
 		<-c.closed
 		return
 	}
+	if c.calls.trace.on() {
+		c.calls.trace.channel("channel.close", c.target, nil)
+	}
 	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: newLocalError(status.Canceled, channelClosed)})
+	c.watches.Close()
 	if c.direct != nil {
 		c.direct.Close()
 	}

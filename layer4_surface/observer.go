@@ -14,6 +14,18 @@ import (
 // uses it asks on() first, so that without a sink an event costs a nil check;
 // the emitting methods are kept out of line, so that the event they build does
 // not make the caller's memory escape.
+//
+// The events of channels, each with what it stands for. The client_channel is
+// layer 2's and emits its own; a channel that is one connection has only the
+// first three.
+//
+//	channel channel.create             its target
+//	channel connectivity               "IDLE to READY", and why it ended
+//	channel channel.close              Close was called
+//	client_channel connectivity        the same, as the balancer says
+//	client_channel resolver.update     addresses, or why there are none
+//	client_channel subchannel.connect  an address, and why it did not answer
+//	client_channel lb.pick             where a call goes, or that it waits
 type tracer struct {
 	sink  trace.Sink
 	calls *atomic.Uint64 // numbers the calls of the channel or server
@@ -49,8 +61,8 @@ func (t *tracer) emit(c *call, e trace.Event) trace.EventID {
 }
 
 //go:noinline
-func (t *tracer) channel(op, text string) {
-	t.sink.Emit(&trace.Event{Layer: 4, Component: "channel", Op: op, Text: text})
+func (t *tracer) channel(op, text string, err error) {
+	t.sink.Emit(&trace.Event{Layer: 4, Component: "channel", Op: op, Text: text, Err: err})
 }
 
 //go:noinline
