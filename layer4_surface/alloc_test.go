@@ -62,6 +62,27 @@ func TestAllocsStream(t *testing.T) {
 	req.Call.Release()
 }
 
+// TestAllocsRegisteredCall: a handle costs nothing when it is used.
+func TestAllocsRegisteredCall(t *testing.T) {
+	ch := newNullChannel(t)
+	r, err := ch.RegisterCall("/a/b", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	create := func() {
+		c, err := ch.CreateRegisteredCall(r, CallParams{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.c.state.Or(stateEnded) // as if it had run: nothing is left to cancel
+		c.Release()
+	}
+	create()
+	if n := testing.AllocsPerRun(100, create); n > 0 {
+		t.Errorf("a registered call allocates %v times, want 0", n)
+	}
+}
+
 // TestAllocsWithoutTrace: events cost nothing without a sink.
 func TestAllocsWithoutTrace(t *testing.T) {
 	var off tracer

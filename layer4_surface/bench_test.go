@@ -144,6 +144,21 @@ func BenchmarkCreateRelease(b *testing.B) {
 	}
 }
 
+// BenchmarkCreateRegistered is the same for a method that was registered.
+func BenchmarkCreateRegistered(b *testing.B) {
+	ch := newNullChannel(b)
+	r, err := ch.RegisterCall("/a/b", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c, _ := ch.CreateRegisteredCall(r, CallParams{})
+		c.c.state.Or(stateEnded) // as if it had run: nothing is left to cancel
+		c.Release()
+	}
+}
+
 // BenchmarkStartBatch is one batch with one operation, from StartBatch to its
 // event.
 func BenchmarkStartBatch(b *testing.B) {

@@ -177,6 +177,55 @@ func (c *Channel) CreateCall(p CallParams) (Call, error) {
 	return c.create(&p)
 }
 
+// A RegisteredCall is a method of one host that was checked once, for calls on
+// the channel that it was registered with. It is a value: equal ones stand for
+// the same method. The zero RegisteredCall stands for none.
+type RegisteredCall struct {
+	channel      *Channel
+	method, host string
+}
+
+// Method returns the method that was registered.
+func (r RegisteredCall) Method() string { return r.method }
+
+// Host returns the host that was registered, empty for the channel's authority.
+func (r RegisteredCall) Host() string { return r.host }
+
+// RegisterCall returns the handle of method, "/service/method", at host, which
+// may be empty; see CallParams. An error quotes what cannot be sent. Registering
+// them once more returns an equal handle.
+func (c *Channel) RegisterCall(method, host string) (RegisteredCall, error) {
+	switch {
+	case len(method) < 2 || method[0] != '/' || !visible(method):
+		return RegisteredCall{}, fmt.Errorf("surface: method %q is not of the form /service/method in visible ASCII", method)
+	case !visible(host):
+		return RegisteredCall{}, fmt.Errorf("surface: host %q of method %q is not visible ASCII", host, method)
+	case c.closing.Load():
+		return RegisteredCall{}, errChannelClosed()
+	}
+	return RegisteredCall{c, method, host}, nil
+}
+
+// visible reports whether s is ASCII without spaces and controls.
+func visible(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// CreateRegisteredCall is CreateCall for the method and the host of r, which
+// stand in the place of those in p.
+func (c *Channel) CreateRegisteredCall(r RegisteredCall, p CallParams) (Call, error) {
+	if r.channel != c {
+		return Call{}, fmt.Errorf("surface: method %q was not registered with the channel to %q", r.method, c.target)
+	}
+	p.Method, p.Host = r.method, r.host
+	return c.create(&p)
+}
+
 // create makes the call that p describes. Its method was checked.
 func (c *Channel) create(p *CallParams) (Call, error) {
 	call, generation := c.calls.get()
