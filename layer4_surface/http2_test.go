@@ -141,20 +141,3 @@ func TestHandshakeTimeout(t *testing.T) {
 		<-served
 	})
 }
-
-func TestNewChannelErrors(t *testing.T) {
-	for _, row := range []struct {
-		name, target string
-		opts         []ChannelOption
-		want         string
-	}{
-		{"no credentials", "dns:///a", nil, "credentials"},
-		{"bad target", "unix-abstract:", []ChannelOption{WithCredentials(credentials.NewInsecure())}, "unix-abstract"},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			if _, err := NewChannel(row.target, row.opts...); err == nil || !strings.Contains(err.Error(), row.want) {
-				t.Errorf("NewChannel(%q) = %v, want an error with %q", row.target, err, row.want)
-			}
-		})
-	}
-}
