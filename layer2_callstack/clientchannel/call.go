@@ -88,7 +88,7 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		return
 	}
 	c.holdLocked(b)
-	if c.busy || c.queued && c.err == nil {
+	if c.busy || c.queued && c.err == nil && !b.Ops.Has(transport.OpSendInitialMetadata) {
 		c.mu.Unlock()
 		return
 	}
@@ -178,6 +178,12 @@ func (c *call) step() bool {
 	case c.held.initial() != nil:
 		c.mu.Unlock()
 		return c.pick()
+	case c.held != heldBatches{}:
+		box := c.ch.queue.picker.Load()
+		if c.err = box.closed; c.err != nil || !c.ch.queue.add(c, box) {
+			c.mu.Unlock()
+			return true
+		}
 	}
 	c.busy = false
 	c.mu.Unlock()

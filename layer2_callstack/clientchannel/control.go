@@ -161,7 +161,8 @@ func (c *ClientChannel) shutdown(err error) {
 	ctl.closeErr = err
 	c.stopRetry()
 	c.stopControl()
-	c.setStateBox(connectivity.Shutdown, err, &pickerBox{picker: balancer.Fixed(balancer.Drop(closedError(err)))})
+	closed := closedError(err)
+	c.setStateBox(connectivity.Shutdown, err, &pickerBox{picker: balancer.Fixed(balancer.Drop(closed)), closed: closed})
 	ctl.env.Disconnect(err)
 	ctl.watchers = nil
 	c.serial.close()

@@ -12,13 +12,16 @@ import (
 type pickerBox struct {
 	picker balancer.Picker
 	event  trace.EventID
+	closed error // how calls end that nobody picks for any more; nil before SHUTDOWN
 }
 
 // A pickQueue is the present picker and the calls that wait for the next one,
-// in the order in which they came.
+// in the order in which they came. Calls that have batches and have not begun
+// wait too: not for a picker, but they have to hear of the end of the channel.
 //
 // Invariant: a call in the list holds a reference of its block, and has seen
-// the present picker answer "queue", or publish is about to resume it.
+// the present picker answer "queue" or not asked it, or publish is about to
+// resume it.
 type pickQueue struct {
 	// Atomic: written under mu, read by every pick.
 	picker atomic.Pointer[pickerBox]

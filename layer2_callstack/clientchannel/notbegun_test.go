@@ -1,0 +1,73 @@
+package clientchannel
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+)
+
+// TestCallsNotBegun: a call that asked for its end before it began is told of it,
+// whatever comes first.
+func TestCallsNotBegun(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		end  func(w *world, call func(ops transport.OpSet))
+		want status.Code
+	}{
+		{"it begins", func(w *world, call func(ops transport.OpSet)) {
+			w.resolve("a:1")
+			call(opsUnary &^ transport.OpRecvTrailingMetadata)
+		}, status.OK},
+		{"it begins before there is a connection", func(w *world, call func(ops transport.OpSet)) {
+			call(opsUnary &^ transport.OpRecvTrailingMetadata)
+			w.resolve("a:1")
+		}, status.OK},
+		{"it is cancelled", func(w *world, call func(ops transport.OpSet)) { call(transport.OpCancelStream) }, status.Canceled},
+		{"the channel ends", func(w *world, _ func(ops transport.OpSet)) { w.close() }, status.Unavailable},
+		{"the channel goes to IDLE and ends", func(w *world, _ func(ops transport.OpSet)) {
+			w.resolve("a:1")
+			w.ch.EnterIdle()
+			synctest.Wait()
+			w.close()
+		}, status.Unavailable},
+		{"its deadline comes", func(*world, func(ops transport.OpSet)) { time.Sleep(time.Hour) }, status.DeadlineExceeded},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, func(t *testing.T) {
+				w := newWorld(t).answering()
+				w.serve("a:1", nil)
+				call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Hour)})
+				end := call.Do(transport.OpRecvTrailingMetadata)
+				wantPending(t, end)
+				tc.end(w, func(ops transport.OpSet) {
+					if ops == transport.OpCancelStream {
+						call.Do(ops, cancelWith(status.Error(status.Canceled, "no more")))
+						return
+					}
+					call.Do(ops)
+				})
+				wantCode(t, end, tc.want)
+				call.Unref()
+				w.close()
+			})
+		})
+	}
+}
+
+// TestCallsOfAClosedChannel: nothing waits for a channel that has ended.
+func TestCallsOfAClosedChannel(t *testing.T) {
+	run(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.ch.StartTransportOp(&transport.Op{Disconnect: errors.New("bye")})
+		synctest.Wait()
+		call := w.begin(callstack.CallArgs{})
+		wantCode(t, call.Do(transport.OpRecvTrailingMetadata), status.Unavailable)
+		call.Unref()
+		w.close()
+	})
+}
