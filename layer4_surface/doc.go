@@ -21,8 +21,8 @@
 //
 // # Contract
 //
-//   - Up: a batch that is accepted posts its tag exactly once; one that is
-//     refused has started nothing. Errors and their order are gRPC core's.
+//   - Up: a batch, watch or ping that is accepted posts its tag exactly once; one
+//     that is refused has started nothing. Errors and their order are gRPC core's.
 //   - Up: every call ends with one status; the first one counts. The event of
 //     recv_status_on_client is the last of the receiving ones.
 //   - Up: handles are values that know which use of their memory they belong
@@ -31,7 +31,8 @@
 //     call until nobody refers to it. A unary call allocates nothing here.
 //   - Not here: messages with types, handlers, contexts (layer 5); which
 //     connection a call takes (layer 2); per-call credentials; the HTTP verbs
-//     and compression flags that gRPC core has removed or keeps to itself.
+//     and compression flags that gRPC core has removed or keeps to itself; its
+//     init and shutdown: nothing is global.
 //
 // # Goroutines
 //
@@ -51,5 +52,5 @@
 //
 // # Reading order
 //
-// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, server.go, internal/lifetime, listener.go, internal/accepting, internal/handshakes, serverfilter.go, match.go.
+// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, internal/watch, server.go, internal/lifetime, listener.go, internal/accepting, internal/handshakes, serverfilter.go, match.go.
 package surface

@@ -35,7 +35,7 @@ func TestCallsNotBegun(t *testing.T) {
 			synctest.Wait()
 			w.close()
 		}, status.Unavailable},
-		{"its deadline comes", func(*world, func(ops transport.OpSet)) { time.Sleep(time.Hour) }, status.DeadlineExceeded},
+		{"its deadline comes", func(*world, func(ops transport.OpSet)) { <-time.After(time.Hour) }, status.DeadlineExceeded},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			run(t, func(t *testing.T) {
