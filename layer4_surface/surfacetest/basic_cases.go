@@ -1,11 +1,25 @@
 package surfacetest
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
-// basicCases are calls that end well.
+// shorter is a limit that "hello world" passes.
+const shorter = 5
+
+// basicCases are calls with a message each way at the most: one batch of the
+// client's, and an answer.
 func basicCases() []testCase {
+	named := []Capability{HTTP2, ClientChannel}
+	narrow := surface.WithHTTP2(http2.Config{StreamWindow: 1 << 16, ConnWindow: 1 << 16})
+	long := surface.WithMaxRecvMessageSize(-1)
 	return []testCase{
 		{file: "no_op", name: "NoOp", test: func(*rig) {}},
 		{file: "empty_batch", name: "EmptyBatch", test: emptyBatch},
@@ -16,7 +30,34 @@ func basicCases() []testCase {
 			}
 		}},
 		{file: "request_with_payload", name: "RequestWithPayload", test: requestWithPayload},
+		{file: "payload", name: "RequestResponseWithPayload", test: requestResponseWithPayload},
+		{file: "payload", name: "RequestResponseWithPayload10Times", test: func(r *rig) {
+			for range 10 {
+				requestResponseWithPayload(r)
+			}
+		}},
+		{file: "invoke_large_request", name: "InvokeLargeRequest", needs: []Capability{HTTP2, Bulk},
+			server: []surface.ServerOption{narrow, long}, channel: []surface.ChannelOption{narrow, long}, test: invokeLargeRequest},
+		{file: "call_host_override", name: "CallHostOverride", needs: named, test: callHostOverride},
+		{file: "default_host", name: "DefaultHost", needs: named, test: defaultHost},
+		{file: "high_initial_seqno", name: "HighInitialSeqno16777213", needs: named,
+			channel: []surface.ChannelOption{firstStream(16777213)}, test: highInitialSeqno},
+		{file: "high_initial_seqno", name: "HighInitialSeqno2147483645", needs: named,
+			channel: []surface.ChannelOption{firstStream(2147483645)}, test: highInitialSeqno},
+		{file: "max_message_length", name: "MaxMessageLengthOnClientOnRequestViaChannelArg",
+			channel: []surface.ChannelOption{surface.WithMaxSendMessageSize(shorter)}, test: tooLongForClientToSend},
+		{file: "max_message_length", name: "MaxMessageLengthOnServerOnRequestViaChannelArg",
+			server: []surface.ServerOption{surface.WithMaxRecvMessageSize(shorter)}, test: tooLongForServerToRead},
+		{file: "max_message_length", name: "MaxMessageLengthOnClientOnResponseViaChannelArg",
+			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(shorter)}, test: tooLongAnswer},
+		{file: "max_message_length", name: "MaxMessageLengthOnServerOnResponseViaChannelArg",
+			server: []surface.ServerOption{surface.WithMaxSendMessageSize(shorter)}, test: tooLongAnswer},
 	}
+}
+
+// firstStream has the channel's connections begin with the stream id.
+func firstStream(id uint32) surface.ChannelOption {
+	return surface.WithHTTP2(http2.Config{FirstStreamID: id})
 }
 
 // emptyBatch: a batch without operations posts its tag, on a call that was
@@ -61,4 +102,116 @@ func requestWithPayload(r *rig) {
 	r.verify(ok(103), ok(1))
 	c.wantStatus(status.OK, "xyz")
 	s.wantCancelled(false)
+}
+
+// requestResponseWithPayload: a large message goes there, and another comes back.
+func requestResponseWithPayload(r *rig) { exchange(r, r.bulk(1<<20), r.bulk(1<<20)) }
+
+// invokeLargeRequest: messages of many windows go both ways.
+func invokeLargeRequest(r *rig) { exchange(r, 8<<20, 6<<20) }
+
+// exchange makes a call with messages of there and back bytes.
+func exchange(r *rig, there, back int) {
+	r.Helper()
+	request, response := noise(there, 1), noise(back, 2)
+	c := r.callWith(surface.CallParams{Method: method, Deadline: time.Now().Add(patience)})
+	c.start(1, sendHeaders(), sendMessage(request), sendClose(), c.recvHeaders(), c.recvMessage(), c.recvStatus())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, sendHeaders(), s.recvMessage())
+	r.verify(ok(102))
+	r.wantText("the request", s.message, request)
+	s.start(103, s.recvClose(), sendMessage(response), sendStatus(status.OK, "xyz"))
+	r.verify(ok(103), ok(1))
+	r.wantText("the response", c.message, response)
+	c.wantStatus(status.OK, "xyz")
+	s.wantCancelled(false)
+}
+
+// hostOf makes a call for host and returns what the server is asked for.
+func hostOf(r *rig, host string) string {
+	r.Helper()
+	c := r.callWith(surface.CallParams{Method: method, Host: host, Deadline: inFiveSeconds()})
+	c.start(1, sendHeaders(), sendClose(), c.recvHeaders(), c.recvStatus())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, sendHeaders(), sendStatus(status.OK, "xyz"), s.recvClose())
+	r.verify(ok(102), ok(1))
+	c.wantStatus(status.OK, "xyz")
+	s.wantCancelled(false)
+	return s.Details.Host
+}
+
+// callHostOverride: the server learns by which name this call knows it.
+func callHostOverride(r *rig) {
+	const host = Authority + ":1234"
+	if got := hostOf(r, host); got != host {
+		r.Errorf("the server is called %q, want %q", got, host)
+	}
+}
+
+// defaultHost: a call that names no host is for what the channel's target says.
+func defaultHost(r *rig) {
+	got, target := hostOf(r, ""), r.channel.Target()
+	_, endpoint, _ := strings.Cut(target, ":")
+	want := []string{Authority, strings.TrimLeft(endpoint, "/")}
+	if strings.HasPrefix(target, "unix") {
+		want = append(want, "localhost")
+	}
+	if !slices.Contains(want, got) {
+		r.Errorf("a channel to %q calls the server %q, want one of %q", target, got, want)
+	}
+}
+
+// highInitialSeqno: ten calls with the highest numbers that streams can have. A
+// connection that has none left is followed by another.
+func highInitialSeqno(r *rig) {
+	for range 10 {
+		simpleRequest(r)
+	}
+}
+
+// wantTooLong checks that the status tells of a message over the limit.
+func (c *clientCall) wantTooLong() {
+	c.r.Helper()
+	c.wantCode(status.ResourceExhausted)
+	for _, n := range []int{len("hello world"), shorter} {
+		if !strings.Contains(c.status.Message, fmt.Sprint(n)) {
+			c.r.Errorf("the status message %q does not say %d", c.status.Message, n)
+		}
+	}
+}
+
+// tooLongForClientToSend: a message over the client's limit is not sent.
+func tooLongForClientToSend(r *rig) {
+	c := r.call()
+	c.start(1, sendHeaders(), sendMessage("hello world"), sendClose(), c.recvHeaders(), c.recvStatus())
+	r.verify(ok(1))
+	c.wantTooLong()
+}
+
+// tooLongForServerToRead: a message over the server's limit ends the call.
+func tooLongForServerToRead(r *rig) {
+	c := r.call()
+	c.start(1, sendHeaders(), sendMessage("hello world"), sendClose(), c.recvHeaders(), c.recvStatus())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, s.recvClose(), s.recvMessage())
+	r.verify(ok(102), ok(1))
+	r.wantText("the request", s.message, "<nil>")
+	c.wantTooLong()
+	s.wantCancelled(true)
+}
+
+// tooLongAnswer: an answer over the limit of either end ends the call with
+// another status than the server's.
+func tooLongAnswer(r *rig) {
+	c := r.call()
+	c.start(1, sendHeaders(), sendClose(), c.recvHeaders(), c.recvMessage(), c.recvStatus())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, sendHeaders(), s.recvClose(), sendMessage("hello world"), sendStatus(status.OK, "xyz"))
+	r.verify(ok(102), ok(1))
+	r.wantText("the answer", c.message, "<nil>")
+	c.wantTooLong()
 }

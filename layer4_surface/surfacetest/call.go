@@ -1,6 +1,7 @@
 package surfacetest
 
 import (
+	"math/rand/v2"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -186,6 +187,19 @@ func (s *serverCall) wantCancelled(want bool) {
 	if s.cancelled != want {
 		s.r.Errorf("cancelled = %t, want %t (%v)", s.cancelled, want, s.end.Err)
 	}
+}
+
+// flagged is op with flags.
+func flagged(op surface.Op, flags uint32) surface.Op {
+	op.Flags = flags
+	return op
+}
+
+// noise returns n bytes that differ from those of another seed.
+func noise(n int, seed byte) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // a generator does not fail
+	return string(b)
 }
 
 // message returns a buffer with text.

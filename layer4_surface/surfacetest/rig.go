@@ -133,6 +133,14 @@ func (r *rig) finish() {
 	}
 }
 
+// bulk is n, for the length of a message, or less where bytes are slow.
+func (r *rig) bulk(n int) int {
+	if slices.Contains(r.fixture.Lacks, Bulk) {
+		return n / 64
+	}
+	return n
+}
+
 // An expected is an event that a case waits for.
 type expected struct {
 	tag     cq.Tag
