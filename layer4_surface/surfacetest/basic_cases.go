@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	surface "github.com/strata-grpc/strata/layer4_surface"
@@ -52,7 +53,52 @@ func basicCases() []testCase {
 			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(shorter)}, test: tooLongAnswer},
 		{file: "max_message_length", name: "MaxMessageLengthOnServerOnResponseViaChannelArg",
 			server: []surface.ServerOption{surface.WithMaxSendMessageSize(shorter)}, test: tooLongAnswer},
+		badFlags("SendInitialMetadata", surface.SendInitialMetadata),
+		badFlags("SendMessage", surface.SendMessage),
+		badFlags("SendCloseFromClient", surface.SendCloseFromClient),
+		badFlags("RecvInitialMetadata", surface.RecvInitialMetadata),
+		badFlags("RecvStatusOnClient", surface.RecvStatusOnClient),
+		goodFlags("WriteBufferInt", transport.FlagBufferHint),
+		goodFlags("WriteNoCompress", transport.FlagNoCompress),
+		goodFlags("WriteBufferHintAndNoCompress", transport.FlagBufferHint|transport.FlagNoCompress),
 	}
+}
+
+// flagsOf starts a call of five operations, of which the one of type on has flags.
+func (c *clientCall) flagsOf(on surface.OpType, flags uint32) surface.CallError {
+	c.r.Helper()
+	ops := []surface.Op{sendHeaders(), sendMessage("hello world"), sendClose(), c.recvHeaders(), c.recvStatus()}
+	for i := range ops {
+		if ops[i].Type == on {
+			ops[i].Flags = flags
+		}
+	}
+	return c.StartBatch(ops, 1)
+}
+
+// badFlags: a flag that the operation does not know has the batch refused, and
+// nothing is started.
+func badFlags(name string, on surface.OpType) testCase {
+	return testCase{file: "request_with_flags", name: "BadFlagsOn" + name, test: func(r *rig) {
+		c := r.call()
+		if fault := c.flagsOf(on, 0xDEADBEEF); fault != surface.CallErrorInvalidFlags {
+			r.Errorf("StartBatch: %v, want %v", fault, surface.CallErrorInvalidFlags)
+		}
+		r.quiet()
+	}}
+}
+
+// goodFlags: the operations of a batch whose message has known flags complete,
+// here at the deadline, as no server answers.
+func goodFlags(name string, flags uint32) testCase {
+	return testCase{file: "request_with_flags", name: name + "AcceptedOnSendMessage", test: func(r *rig) {
+		c := r.callWith(surface.CallParams{Method: method, Deadline: time.Now().Add(short)})
+		if fault := c.flagsOf(surface.SendMessage, flags); fault != surface.CallOK {
+			r.Fatalf("StartBatch: %v", fault)
+		}
+		r.verify(ok(1))
+		c.wantCode(status.DeadlineExceeded)
+	}}
 }
 
 // firstStream has the channel's connections begin with the stream id.

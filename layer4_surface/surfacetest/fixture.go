@@ -30,6 +30,9 @@ const (
 	// Bulk: megabytes in a moment, which single-byte reads and writes are not
 	// good for under the race detector.
 	Bulk Capability = "too slow for megabytes"
+	// WriteBuffering: a message with transport.FlagBufferHint, and headers with
+	// transport.FlagCorked, wait for more to be sent.
+	WriteBuffering Capability = "sends all at once"
 	// Insecure: the connection is plain text.
 	Insecure Capability = "secure"
 	// Secure: the connection is encrypted and the server authenticated.
@@ -87,7 +90,7 @@ type RawLink interface {
 // single bytes.
 func Memory() []Fixture {
 	return []Fixture{
-		{Name: "inproc", Virtual: true, Lacks: []Capability{HTTP2, ClientChannel, Raw, Secure}, Open: openInProcess},
+		{Name: "inproc", Virtual: true, Lacks: []Capability{HTTP2, ClientChannel, Raw, WriteBuffering, Secure}, Open: openInProcess},
 		{Name: "memconn", Virtual: true, Lacks: []Capability{Secure}, Open: openMemory(func(c net.Conn) net.Conn { return c })},
 		{Name: "onebyte", Virtual: true, Lacks: []Capability{Secure, Bulk}, Open: openMemory(memconn.OneByte)},
 	}

@@ -45,6 +45,8 @@ func (tc *testCase) lacking(f *Fixture) (c Capability, lacks bool) {
 func suite() []testCase {
 	cases := slices.Concat(
 		basicCases(),
+		metadataCases(),
+		streamingCases(),
 		cancelCases(),
 		deadlineCases(),
 		shutdownCases(),
