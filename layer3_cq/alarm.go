@@ -27,11 +27,12 @@ type Alarm struct {
 
 // An alarmState is where an Alarm is in its cycle.
 //
-//	idle ──Set──▶ set ──expiry, Cancel──▶ fired ──delivery──▶ idle
+//	idle ──Set──▶ taken ──BeginOp──▶ set ──expiry, Cancel──▶ fired ──delivery──▶ idle
 type alarmState uint8
 
 const (
 	alarmIdle  alarmState = iota
+	alarmTaken            // by a Set that did not get to BeginOp
 	alarmSet              // counted by the queue, waiting
 	alarmFired            // handed to the queue, not delivered
 )
@@ -43,20 +44,58 @@ const (
 // An Alarm may be set again once its event was delivered, in the functor too.
 // Setting it earlier, or after Close, panics.
 func (a *Alarm) Set(q *Queue, deadline time.Time, tag Tag) bool {
-	if !q.BeginOp(tag) {
-		return false
+	if q == nil {
+		panic("cq: Alarm.Set without a queue")
 	}
+	if fault := a.take(); fault != "" {
+		q.misuse("Alarm.Set", fault)
+	}
+	begun := false
+	defer func() {
+		if !begun { // BeginOp said no, or panicked
+			a.release()
+		}
+	}()
+	if begun = q.BeginOp(tag); begun {
+		a.arm(q, deadline, tag)
+	}
+	return begun
+}
+
+// take reserves the alarm for a Set and says why it cannot, empty if it can.
+func (a *Alarm) take() (fault string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.closed || a.state != alarmIdle {
-		panic("cq: Set on an Alarm that is closed or whose last event was not delivered")
+	switch {
+	case a.closed:
+		return "the alarm is closed"
+	case a.state != alarmIdle:
+		return "the alarm is set, or its last event was not delivered"
 	}
+	a.state = alarmTaken
+	return ""
+}
+
+// release makes the alarm ready for another Set.
+func (a *Alarm) release() {
+	a.mu.Lock()
+	a.state = alarmIdle
+	a.mu.Unlock()
+}
+
+// arm starts the wait for deadline.
+func (a *Alarm) arm(q *Queue, deadline time.Time, tag Tag) {
+	a.mu.Lock()
 	a.state, a.cancelled, a.q, a.tag = alarmSet, false, q, tag
 	a.timed = !deadline.IsZero()
 	if a.timed {
 		a.expireInLocked(time.Until(deadline))
 	}
-	return true
+	closed := a.closed
+	a.mu.Unlock()
+	if closed { // since take
+		a.Cancel()
+	}
 }
 
 // Cancel completes the operation now, without success, if it was set and has
@@ -111,8 +150,4 @@ func (a *Alarm) expire() {
 type alarmDelivered Alarm
 
 // CompletionDone makes the alarm ready for another Set.
-func (d *alarmDelivered) CompletionDone(*Completion) {
-	d.mu.Lock()
-	d.state = alarmIdle
-	d.mu.Unlock()
-}
+func (d *alarmDelivered) CompletionDone(*Completion) { (*Alarm)(d).release() }

@@ -32,7 +32,7 @@ func (q *Queue) release() {
 	last := q.releaseLocked(&end)
 	q.mu.Unlock()
 	if last {
-		end.run(q)
+		end.run()
 	}
 }
 

@@ -8,3 +8,7 @@ import (
 )
 
 func TestContract(t *testing.T) { cqtest.Run(t, cq.New) }
+
+func TestAlarmContract(t *testing.T) {
+	cqtest.RunAlarm(t, cq.New, func() *cq.Alarm { return new(cq.Alarm) })
+}

@@ -2,6 +2,7 @@ package cq_test
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,63 @@ func TestContractReused(t *testing.T) {
 		b.queue.Init(kind, cfg)
 		return &b.queue
 	})
+}
+
+// TestInitMisuse: a queue that is in use is not made fresh.
+func TestInitMisuse(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		use  func(q *cq.Queue, c *call) (end func())
+		want string
+	}{
+		{"an operation is outstanding", func(q *cq.Queue, c *call) func() {
+			q.BeginOp(c)
+			return func() { q.EndOp(c, true, c, &c.completion) }
+		}, "operations outstanding: 1"},
+		{"an operation is outstanding after Shutdown", func(q *cq.Queue, c *call) func() {
+			q.BeginOp(c)
+			q.Shutdown()
+			return func() { q.EndOp(c, true, c, &c.completion) }
+		}, "operations outstanding: 1"},
+		{"an event was not dequeued", func(q *cq.Queue, c *call) func() {
+			c.complete(q)
+			return func() {}
+		}, "drained: false"},
+		{"a caller is waiting", func(q *cq.Queue, c *call) func() {
+			go q.Next(time.Time{})
+			synctest.Wait()
+			return q.Shutdown
+		}, "nobody waiting: false"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				q := cq.New(cq.Next, cq.Config{Name: "greeter", Debug: true})
+				end := tc.use(q, new(call))
+				text := panicText(func() { q.Init(cq.Next, cq.Config{}) })
+				for _, want := range []string{`Init on NEXT queue "greeter"`, "in use", tc.want} {
+					if !strings.Contains(text, want) {
+						t.Errorf("panicked with %q, want %q in it", text, want)
+					}
+				}
+				end()
+				q.Drain()
+			})
+		})
+	}
+}
+
+// TestAlarmWithoutQueue: there is no queue to name.
+func TestAlarmWithoutQueue(t *testing.T) {
+	if text := panicText(func() { new(cq.Alarm).Set(nil, time.Time{}, 1) }); !strings.Contains(text, "Alarm.Set without a queue") {
+		t.Errorf("panicked with %q, want it to name Alarm.Set", text)
+	}
+}
+
+// panicText returns what f panics with.
+func panicText(f func()) (text string) {
+	defer func() { text, _ = recover().(string) }()
+	f()
+	return ""
 }
 
 func TestZeroQueueHasShutDown(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A Queue is a completion queue. All methods but Init may run at once on any
@@ -22,7 +23,6 @@ type Queue struct {
 
 	mu sync.Mutex // a leaf: nothing else is locked and no user code runs under it
 	// Guarded by mu.
-	pending    int         // 0 means shut down, for ever
 	closing    bool        // Shutdown was called
 	head, tail *Completion // completed, not delivered; oldest first
 	parked     *waiter     // waiting goroutines, newest first
@@ -30,6 +30,10 @@ type Queue struct {
 	free       *waiter     // waiters kept for reuse
 	freeCount  int
 	begun      []Tag // with Config.Debug: begun and not ended
+
+	// Atomic.
+	pending atomic.Int64           // 0 means shut down, for ever; falls under mu only
+	spare   atomic.Pointer[waiter] // one more waiter kept for reuse
 }
 
 // New returns a queue that delivers events in the way t says.
@@ -48,11 +52,11 @@ func New(t CompletionType, cfg Config) *Queue {
 // that no goroutine is inside a method of q. An EndOp whose event was already
 // delivered does not count: it may still be on its way out.
 func (q *Queue) Init(t CompletionType, cfg Config) {
-	if t > Callback {
-		panic("cq: Init with " + t.String())
-	}
-	if cfg.OnShutdown != nil && t != Callback {
-		panic(fmt.Sprintf("cq: Config.OnShutdown on a %v queue %q, which has no callbacks", t, cfg.Name))
+	switch {
+	case t > Callback:
+		misuse("Init", t, cfg.Name, "there is no such type")
+	case cfg.OnShutdown != nil && t != Callback:
+		misuse("Init", t, cfg.Name, "Config.OnShutdown is for CALLBACK queues only")
 	}
 	// The mutex is used, not overwritten: that EndOp may be unlocking it.
 	q.mu.Lock()
@@ -63,7 +67,8 @@ func (q *Queue) Init(t CompletionType, cfg Config) {
 			n, begun, drained, idle))
 	}
 	q.kind, q.cfg = t, cfg
-	q.pending, q.closing = 1, false
+	q.closing = false
+	q.pending.Store(1)
 	q.mu.Unlock()
 }
 
@@ -75,33 +80,30 @@ func (q *Queue) Name() string { return q.cfg.Name }
 
 // Pending returns how many operations are begun and not ended, plus one until
 // Shutdown is called, as gRPC core counts. It is 0 once the queue has shut down.
-func (q *Queue) Pending() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.pending
-}
+func (q *Queue) Pending() int { return int(q.pending.Load()) }
 
 // BeginOp announces an operation that EndOp will end with the same tag. It
 // reports false, and counts nothing, when the queue has shut down. While
 // operations are outstanding it succeeds even after Shutdown, since an
 // operation in flight may have to start another one.
 func (q *Queue) BeginOp(tag Tag) bool {
-	switch q.kind {
-	case Callback:
+	if q.kind == Callback {
 		q.functor("BeginOp", tag)
-	default:
-		q.checkComparable(tag)
 	}
-	q.mu.Lock()
-	if q.pending == 0 {
-		q.mu.Unlock()
-		return false
+	q.mustCompare("BeginOp", tag)
+	for n := q.pending.Load(); ; n = q.pending.Load() {
+		if n == 0 {
+			return false
+		}
+		if q.pending.CompareAndSwap(n, n+1) {
+			break
+		}
 	}
-	q.pending++
 	if q.cfg.Debug {
+		q.mu.Lock()
 		q.begun = append(q.begun, tag)
+		q.mu.Unlock()
 	}
-	q.mu.Unlock()
 	if obs := q.cfg.Observer; obs != nil {
 		obs.Begin(q, tag)
 	}
@@ -129,13 +131,12 @@ func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
 		q.mu.Unlock()
 		q.misuse("EndOp", endFault(fault, tag, c))
 	}
-	c.tag, c.success, c.finalizer = tag, success, f
+	c.tag, c.success, c.finalizer, c.linked = tag, success, f, true
 	// A waiter gets the event from here rather than a hint to look for it: K
 	// events wake K waiters, and no event waits for one that has given up.
 	w := q.waiterForLocked(tag)
 	if w != nil {
 		q.unparkLocked(w)
-		w.got = c
 	} else {
 		q.pushLocked(c)
 	}
@@ -143,10 +144,10 @@ func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
 	last := q.releaseLocked(&end)
 	q.mu.Unlock()
 	if w != nil {
-		w.wake <- struct{}{} // never blocks: one token for each parking
+		w.wake <- c // never blocks: one token for each parking
 	}
 	if last {
-		end.run(q)
+		end.run()
 	}
 }
 
@@ -185,15 +186,15 @@ func endFault(fault string, tag Tag, c *Completion) string {
 // outstandingLocked returns how many operations are begun and not ended.
 // Caller holds q.mu.
 func (q *Queue) outstandingLocked() int {
-	if q.closing || q.pending == 0 {
-		return q.pending
+	n := int(q.pending.Load())
+	if q.closing || n == 0 {
+		return n
 	}
-	return q.pending - 1
+	return n - 1
 }
 
 // pushLocked appends c to the list. Caller holds q.mu.
 func (q *Queue) pushLocked(c *Completion) {
-	c.linked = true
 	if q.tail == nil {
 		q.head = c
 	} else {
@@ -218,18 +219,34 @@ func (q *Queue) takeLocked(want *want) *Completion {
 		if q.tail == c {
 			q.tail = prev
 		}
-		c.next, c.linked = nil, false
+		c.next = nil
 		return c
 	}
 	return nil
 }
 
-// checkComparable panics if tag has to be compared later and cannot be, on the
-// goroutine that chose it and before it is counted.
-func (q *Queue) checkComparable(tag Tag) {
-	if (q.kind == Pluck || q.cfg.Debug) && !sameTag(tag, tag) {
-		q.misuse("BeginOp", fmt.Sprintf("got tag %v (%T), which does not equal itself", tag, tag))
+// mustCompare panics if tag has to be compared later and cannot be, on the
+// goroutine that chose it and before anything is counted or locked.
+func (q *Queue) mustCompare(method string, tag Tag) {
+	if q.kind != Pluck && !q.cfg.Debug {
+		return
 	}
+	if fault := tagFault(tag); fault != "" {
+		q.misuse(method, fmt.Sprintf("got tag %v (%T), which %s", tag, tag, fault))
+	}
+}
+
+// tagFault says why tag cannot be told from others, empty if it can.
+func tagFault(tag Tag) (fault string) {
+	defer func() {
+		if recover() != nil {
+			fault = "cannot be compared"
+		}
+	}()
+	if !sameTag(tag, tag) {
+		return "does not equal itself"
+	}
+	return ""
 }
 
 // sameTag reports whether a and b are the same tag. It panics if they are of
@@ -237,10 +254,12 @@ func (q *Queue) checkComparable(tag Tag) {
 func sameTag(a, b Tag) bool { return a == b }
 
 // misuse panics as gRPC core aborts: the program broke the contract of method.
-func (q *Queue) misuse(method, fault string) {
-	name := ""
-	if q.cfg.Name != "" {
-		name = fmt.Sprintf(" %q", q.cfg.Name)
+func (q *Queue) misuse(method, fault string) { misuse(method, q.kind, q.cfg.Name, fault) }
+
+// misuse is Queue.misuse for a queue to be.
+func misuse(method string, t CompletionType, name, fault string) {
+	if name != "" {
+		name = fmt.Sprintf(" %q", name)
 	}
-	panic(fmt.Sprintf("cq: %s on %v queue%s: %s", method, q.kind, name, fault))
+	panic(fmt.Sprintf("cq: %s on %v queue%s: %s", method, t, name, fault))
 }

@@ -9,7 +9,7 @@ package cq
 // then every call returns QueueShutdown.
 func (q *Queue) Shutdown() {
 	q.mu.Lock()
-	if q.closing || q.pending == 0 {
+	if q.closing || q.pending.Load() == 0 {
 		q.mu.Unlock()
 		return
 	}
@@ -18,7 +18,7 @@ func (q *Queue) Shutdown() {
 	last := q.releaseLocked(&end)
 	q.mu.Unlock()
 	if last {
-		end.run(q)
+		end.run()
 	}
 }
 
@@ -36,11 +36,13 @@ func (q *Queue) Drain() {
 // last, in which case the queue has shut down and end says who is to be told.
 // Caller holds q.mu.
 func (q *Queue) releaseLocked(end *ending) (last bool) {
-	q.pending--
-	if q.pending > 0 {
+	if q.pending.Add(-1) > 0 {
 		return false
 	}
 	end.observer, end.functor = q.cfg.Observer, q.cfg.OnShutdown
+	if end.observer != nil {
+		end.queue = identity{q.cfg.Name, q.kind}
+	}
 	for w := q.parked; w != nil; w = q.parked {
 		q.unparkLocked(w)
 		w.next, end.waiters = end.waiters, w
@@ -52,22 +54,33 @@ func (q *Queue) releaseLocked(end *ending) (last bool) {
 // down.
 type ending struct {
 	observer Observer
+	queue    Identity
 	functor  Functor
 	waiters  *waiter // parked for events that cannot come any more
 }
 
-// run tells them. Once the last waiter is woken, q may be in use anew.
-func (e *ending) run(q *Queue) {
+// run tells them. It does not touch the queue, which may be in use anew as soon
+// as its last event was taken or its last waiter woken.
+func (e *ending) run() {
 	if e.observer != nil {
-		e.observer.Shutdown(q)
+		e.observer.Shutdown(e.queue)
 	}
 	for w := e.waiters; w != nil; {
 		next := w.next // w is its owner's again after the send
 		w.next = nil
-		w.wake <- struct{}{}
+		w.wake <- nil
 		w = next
 	}
 	if e.functor != nil {
 		e.functor.Run(true)
 	}
 }
+
+// An identity outlives the use that it tells of.
+type identity struct {
+	name string
+	kind CompletionType
+}
+
+func (i identity) Name() string         { return i.name }
+func (i identity) Type() CompletionType { return i.kind }

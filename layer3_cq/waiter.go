@@ -17,7 +17,7 @@ const maxFreeWaiters = 16
 type waiter struct {
 	// Set by parkLocked, read-only while parked.
 	want want
-	wake chan struct{} // capacity 1, so that waking never blocks
+	wake chan *Completion // the token; capacity 1, so that waking never blocks
 
 	// Owned by the parked goroutine; no lock.
 	timer *time.Timer // stopped; nil until a deadline was first waited for
@@ -25,9 +25,6 @@ type waiter struct {
 	// Guarded by Queue.mu.
 	next, prev *waiter
 	parked     bool
-
-	// Set by who unparks it, before it sends the token.
-	got *Completion // nil when the queue has shut down
 }
 
 // A want says which events a waiter takes: that of one tag, or any.
@@ -81,7 +78,7 @@ func (q *Queue) claim(want *want, limit *limit) (*Completion, EventType) {
 	case c != nil:
 		q.mu.Unlock()
 		return c, OpComplete
-	case q.pending == 0:
+	case q.pending.Load() == 0:
 		q.mu.Unlock()
 		return nil, QueueShutdown
 	case limit.reached(), !want.anyTag && q.pluckers == MaxPluckers:
@@ -91,23 +88,19 @@ func (q *Queue) claim(want *want, limit *limit) (*Completion, EventType) {
 	w := q.parkLocked(want)
 	q.mu.Unlock()
 
-	woken := w.sleep(limit)
-	q.mu.Lock()
-	if !woken && w.parked {
-		q.unparkLocked(w)
-		q.keepLocked(w)
-		q.mu.Unlock()
-		return nil, QueueTimeout
-	}
+	c, woken := w.sleep(limit)
 	if !woken {
-		// Unparked since the limit was reached: the token is on its way.
-		q.mu.Unlock()
-		<-w.wake
 		q.mu.Lock()
+		if w.parked {
+			q.unparkLocked(w)
+			q.keepLocked(w)
+			q.mu.Unlock()
+			return nil, QueueTimeout
+		}
+		q.mu.Unlock()
+		c = <-w.wake // unparked since the limit was reached: it is on its way
 	}
-	c = w.got
-	q.keepLocked(w)
-	q.mu.Unlock()
+	q.keep(w)
 	if c == nil {
 		return nil, QueueShutdown
 	}
@@ -119,7 +112,7 @@ func (q *Queue) claim(want *want, limit *limit) (*Completion, EventType) {
 func (q *Queue) deliver(c *Completion) Event {
 	ev := Event{Type: OpComplete, Success: c.success, Tag: c.tag}
 	f := c.finalizer
-	c.tag, c.finalizer = nil, nil
+	c.tag, c.finalizer, c.linked = nil, nil, false
 	if obs := q.cfg.Observer; obs != nil {
 		obs.Return(q, ev)
 	}
@@ -131,14 +124,14 @@ func (q *Queue) deliver(c *Completion) Event {
 
 // sleep waits for the token and reports false if limit came first. Its limit
 // is not one that polls.
-func (w *waiter) sleep(l *limit) (woken bool) {
+func (w *waiter) sleep(l *limit) (c *Completion, woken bool) {
 	switch {
 	case l.done != nil:
 		select {
-		case <-w.wake:
-			return true
+		case c = <-w.wake:
+			return c, true
 		case <-l.done:
-			return false
+			return nil, false
 		}
 	case !l.deadline.IsZero():
 		left := time.Until(l.deadline)
@@ -149,25 +142,27 @@ func (w *waiter) sleep(l *limit) (woken bool) {
 		}
 		defer w.timer.Stop()
 		select {
-		case <-w.wake:
-			return true
+		case c = <-w.wake:
+			return c, true
 		case <-w.timer.C:
-			return false
+			return nil, false
 		}
 	default:
-		<-w.wake
-		return true
+		return <-w.wake, true
 	}
 }
 
 // parkLocked puts a waiter into the list. Caller holds q.mu.
 func (q *Queue) parkLocked(want *want) *waiter {
-	w := q.free
-	if w == nil {
-		w = &waiter{wake: make(chan struct{}, 1)}
-	} else {
+	w := q.spare.Swap(nil)
+	switch {
+	case w != nil:
+	case q.free != nil:
+		w = q.free
 		q.free = w.next
 		q.freeCount--
+	default:
+		w = &waiter{wake: make(chan *Completion, 1)}
 	}
 	// Newest first: the goroutine that ran last has the warmest caches.
 	w.want, w.parked = *want, true
@@ -199,13 +194,24 @@ func (q *Queue) unparkLocked(w *waiter) {
 	}
 }
 
+// keep is keepLocked for who does not hold q.mu, and most often need not take it.
+func (q *Queue) keep(w *waiter) {
+	w.want = want{}
+	if q.spare.CompareAndSwap(nil, w) {
+		return
+	}
+	q.mu.Lock()
+	q.keepLocked(w)
+	q.mu.Unlock()
+}
+
 // keepLocked puts w, which is not parked and has no token, aside for reuse.
 // Caller holds q.mu.
 func (q *Queue) keepLocked(w *waiter) {
 	if q.freeCount == maxFreeWaiters {
 		return
 	}
-	w.want, w.got = want{}, nil
+	w.want = want{}
 	w.next = q.free
 	q.free = w
 	q.freeCount++

@@ -115,7 +115,7 @@ func NewQueueObserver(sink trace.Sink) cq.Observer {
 
 type queueObserver struct{ sink trace.Sink }
 
-func (o *queueObserver) emit(q *cq.Queue, e trace.Event) {
+func (o *queueObserver) emit(q cq.Identity, e trace.Event) {
 	e.Layer, e.Component = 3, "cq"
 	if name := q.Name(); name != "" {
 		e.Component = "cq:" + name
@@ -123,15 +123,15 @@ func (o *queueObserver) emit(q *cq.Queue, e trace.Event) {
 	o.sink.Emit(&e)
 }
 
-func (o *queueObserver) Begin(q *cq.Queue, tag cq.Tag) {
+func (o *queueObserver) Begin(q cq.Identity, tag cq.Tag) {
 	o.emit(q, trace.Event{Op: "begin_op", Tag: tagText(tag)})
 }
 
-func (o *queueObserver) End(q *cq.Queue, tag cq.Tag, success bool) {
+func (o *queueObserver) End(q cq.Identity, tag cq.Tag, success bool) {
 	o.emit(q, trace.Event{Op: "end_op", Dir: trace.DirUp, Tag: tagText(tag), Text: successText(success)})
 }
 
-func (o *queueObserver) Wait(q *cq.Queue, tag cq.Tag) {
+func (o *queueObserver) Wait(q cq.Identity, tag cq.Tag) {
 	e := trace.Event{Op: waitOp(q, "wait")}
 	if tag != nil {
 		e.Tag = tagText(tag)
@@ -139,7 +139,7 @@ func (o *queueObserver) Wait(q *cq.Queue, tag cq.Tag) {
 	o.emit(q, e)
 }
 
-func (o *queueObserver) Return(q *cq.Queue, ev cq.Event) {
+func (o *queueObserver) Return(q cq.Identity, ev cq.Event) {
 	e := trace.Event{Op: waitOp(q, "return"), Dir: trace.DirUp, Text: ev.Type.String()}
 	if ev.Type == cq.OpComplete {
 		e.Tag, e.Text = tagText(ev.Tag), successText(ev.Success)
@@ -147,11 +147,11 @@ func (o *queueObserver) Return(q *cq.Queue, ev cq.Event) {
 	o.emit(q, e)
 }
 
-func (o *queueObserver) Shutdown(q *cq.Queue) { o.emit(q, trace.Event{Op: "shutdown"}) }
+func (o *queueObserver) Shutdown(q cq.Identity) { o.emit(q, trace.Event{Op: "shutdown"}) }
 
 // waitOp names a step by the kind of delivery: "next.wait", "pluck.return". A
 // callback has no wait, and its return is its run.
-func waitOp(q *cq.Queue, step string) string {
+func waitOp(q cq.Identity, step string) string {
 	switch q.Type() {
 	case cq.Pluck:
 		return "pluck." + step

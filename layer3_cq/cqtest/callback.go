@@ -17,7 +17,7 @@ var callbackCases = []kitCase{
 	{name: "the queue has not shut down before its last functor returned", kinds: calling, test: testShutdownAfterFunctor},
 }
 
-func testCallback(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testCallback(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	var end op
 	q := newQueue(kind, cq.Config{OnShutdown: &end})
 	o := ops(128)
@@ -43,7 +43,7 @@ func testCallback(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testFinalizerFirst(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testFinalizerFirst(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	var order []string
 	var o op
@@ -64,7 +64,7 @@ func testFinalizerFirst(t *testing.T, newQueue Factory, kind cq.CompletionType) 
 	}
 }
 
-func testFunctorUsesQueue(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testFunctorUsesQueue(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	depth := 0
 	var chain *functorFunc
@@ -88,7 +88,7 @@ func testFunctorUsesQueue(t *testing.T, newQueue Factory, kind cq.CompletionType
 	}
 }
 
-func testFunctorGoexit(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testFunctorGoexit(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	for name, leave := range map[string]func(){
 		"panic":  func() { panic("functor") },
@@ -111,7 +111,7 @@ func testFunctorGoexit(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	q.Drain() // would wait for ever for an operation that is not counted
 }
 
-func testShutdownAfterFunctor(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testShutdownAfterFunctor(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	var end op
 	q := newQueue(kind, cq.Config{OnShutdown: &end})
 	drained := make(chan struct{})

@@ -1,7 +1,6 @@
 package cqtest
 
 import (
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -15,10 +14,9 @@ var countingCases = []kitCase{
 	{name: "BeginOp succeeds after Shutdown until the last operation has ended", kinds: all, test: testBeginAfterShutdown},
 	{name: "Shutdown from several goroutines counts once", kinds: all, test: testShutdownTwice},
 	{name: "Drain takes what is left whatever its tags, and waits for what is outstanding", kinds: all, test: testDrain},
-	{name: "the observer is told of each step in order", kinds: all, test: testObserver},
 }
 
-func testNoOp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testNoOp(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	if got := q.Type(); got != kind {
 		t.Errorf("Type = %v, want %v", got, kind)
@@ -30,7 +28,7 @@ func testNoOp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testPending(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testPending(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	var o op
 	check := func(after string, want int) {
@@ -54,7 +52,7 @@ func testPending(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testBeginAfterShutdown(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testBeginAfterShutdown(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	var first, chained, late op
 	first.begin(t, q)
@@ -74,7 +72,7 @@ func testBeginAfterShutdown(t *testing.T, newQueue Factory, kind cq.CompletionTy
 	}
 }
 
-func testShutdownTwice(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testShutdownTwice(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	log := new(recorder)
 	cfg := cq.Config{Observer: log}
 	var functorRan op
@@ -98,7 +96,7 @@ func testShutdownTwice(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testDrain(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testDrain(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	o := ops(5)
 	for _, o := range o {
@@ -121,63 +119,3 @@ func testDrain(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 	wg.Wait()
 }
-
-func testObserver(t *testing.T, newQueue Factory, kind cq.CompletionType) {
-	log := new(recorder)
-	q := newQueue(kind, cq.Config{Observer: log})
-	o := new(op)
-	want := []string{"begin tag", "end tag false"}
-	o.begin(t, q).end(q, false)
-	switch kind {
-	case cq.Next:
-		q.TryNext()
-		q.TryNext()
-		want = append(want, "wait", "return OP_COMPLETE", "wait", "return QUEUE_TIMEOUT")
-	case cq.Pluck:
-		q.Pluck(o, inf)
-		q.Pluck(o, past)
-		want = append(want, "wait tag", "return OP_COMPLETE", "wait tag", "return QUEUE_TIMEOUT")
-	case cq.Callback:
-		want = append(want, "return OP_COMPLETE")
-	}
-	q.Drain()
-	want = append(want, "shutdown", "wait", "return QUEUE_SHUTDOWN")
-	if !slices.Equal(log.lines, want) {
-		t.Errorf("the observer heard\n%q, want\n%q", log.lines, want)
-	}
-}
-
-// A recorder is an observer that writes down what it hears.
-type recorder struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (r *recorder) add(line string, tag cq.Tag) {
-	if tag != nil {
-		line += " tag"
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.lines = append(r.lines, line)
-}
-
-// count returns how often line was heard.
-func (r *recorder) count(line string) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range r.lines {
-		if l == line {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *recorder) Begin(_ *cq.Queue, tag cq.Tag) { r.add("begin", tag) }
-func (r *recorder) End(_ *cq.Queue, _ cq.Tag, success bool) {
-	r.add(fmt.Sprint("end tag ", success), nil)
-}
-func (r *recorder) Wait(_ *cq.Queue, tag cq.Tag)    { r.add("wait", tag) }
-func (r *recorder) Return(_ *cq.Queue, ev cq.Event) { r.add("return "+ev.Type.String(), nil) }
-func (r *recorder) Shutdown(q *cq.Queue)            { r.add("shutdown", nil) }

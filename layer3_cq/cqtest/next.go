@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -17,7 +18,7 @@ var nextCases = []kitCase{
 	{name: "TestThreading: each event goes to exactly one of many callers", kinds: next, real: true, test: testThreading},
 }
 
-func testFIFO(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testFIFO(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	o := ops(100)
 	for _, o := range o {
@@ -37,10 +38,14 @@ func testFIFO(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	expect(t, "TryNext", q.TryNext(), timeout)
 }
 
-func testTryNext(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testTryNext(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	log := new(recorder)
 	q := newQueue(kind, cq.Config{Observer: log})
+	start := time.Now()
 	expect(t, "TryNext", q.TryNext(), timeout)
+	if got := time.Since(start); got != 0 {
+		t.Errorf("TryNext took %v, want 0", got)
+	}
 	expect(t, "Next", q.Next(past), timeout)
 	if got := log.count("wait"); got != 2 {
 		t.Errorf("heard %q, want two waits without a tag", log.lines)
@@ -51,7 +56,7 @@ func testTryNext(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 
 // testHandOff parks k callers and ends k operations without giving any caller a
 // chance to run in between: each event must have woken its own.
-func testHandOff(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testHandOff(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	for _, k := range []int{1, 2, 7, 40} {
 		got := make(chan cq.Event, k)
@@ -81,7 +86,7 @@ func testHandOff(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testGaveUp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testGaveUp(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	done := make(chan struct{})
 	got := make(chan cq.Event, 3)
@@ -101,8 +106,11 @@ func testGaveUp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 
 // testThreading is gRPC core's: producers begin everything, then end it while
 // the queue is shut down under them and consumers take until QueueShutdown.
-func testThreading(t *testing.T, newQueue Factory, kind cq.CompletionType) {
-	const each = 10000 // operations of each producer
+func testThreading(t *testing.T, newQueue factory, kind cq.CompletionType) {
+	each := 10000 // operations of each producer
+	if testing.Short() {
+		each = 1000
+	}
 	for _, n := range []struct{ producers, consumers int }{{1, 1}, {1, 10}, {10, 1}, {10, 10}} {
 		t.Run(fmt.Sprintf("producers=%d/consumers=%d", n.producers, n.consumers), func(t *testing.T) {
 			q := newQueue(kind, cq.Config{})
@@ -160,12 +168,3 @@ func testThreading(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 		})
 	}
 }
-
-// An event is an op for tests with many goroutines.
-type event struct {
-	completion cq.Completion
-	number     int
-	delivered  atomic.Int32
-}
-
-func (e *event) CompletionDone(*cq.Completion) { e.delivered.Add(1) }

@@ -30,13 +30,13 @@ var waitingCases = []kitCase{
 // settle waits until all other goroutines of the bubble are blocked.
 func settle() { synctest.Wait() }
 
-func testWaitEmpty(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testWaitEmpty(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	expect(t, "a wait until now", get(q, new(op), time.Now()), timeout)
 	expect(t, "a wait until the past", get(q, new(op), past), timeout)
 }
 
-func testEndOp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testEndOp(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	var o op
 	for _, success := range []bool{true, false} {
@@ -52,7 +52,7 @@ func testEndOp(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testShutdownPolling(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testShutdownPolling(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	q.Shutdown()
 	for range 3 {
@@ -60,7 +60,7 @@ func testShutdownPolling(t *testing.T, newQueue Factory, kind cq.CompletionType)
 	}
 }
 
-func testShutdownNoWait(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testShutdownNoWait(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	q.Shutdown()
 	for range 3 {
@@ -69,7 +69,7 @@ func testShutdownNoWait(t *testing.T, newQueue Factory, kind cq.CompletionType) 
 	}
 }
 
-func testPastDeadline(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testPastDeadline(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	closed := make(chan struct{})
 	close(closed)
@@ -87,7 +87,7 @@ func testPastDeadline(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	expect(t, "a poll of the drained queue", get(q, &o, past), shutdown)
 }
 
-func testDeadline(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testDeadline(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	for range 3 { // the second time with a waiter that was used before
 		start := time.Now()
@@ -98,7 +98,7 @@ func testDeadline(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	}
 }
 
-func testDone(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testDone(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	done := make(chan struct{})
 	time.AfterFunc(time.Second, func() { close(done) })
@@ -110,7 +110,7 @@ func testDone(t *testing.T, newQueue Factory, kind cq.CompletionType) {
 	expect(t, "a wait on closed done", getDone(q, new(op), done), timeout)
 }
 
-func testWaiterGetsEvent(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testWaiterGetsEvent(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	never := make(chan struct{})
 	for name, wait := range map[string]func(o *op) cq.Event{
@@ -129,7 +129,7 @@ func testWaiterGetsEvent(t *testing.T, newQueue Factory, kind cq.CompletionType)
 	}
 }
 
-func testEventsBeforeShutdown(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testEventsBeforeShutdown(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	queued, parked := new(op).begin(t, q), new(op).begin(t, q)
 	queued.end(q, true)
@@ -145,7 +145,7 @@ func testEventsBeforeShutdown(t *testing.T, newQueue Factory, kind cq.Completion
 	wg.Wait()
 }
 
-func testEventThenShutdown(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testEventThenShutdown(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	o := new(op).begin(t, q)
 	var wg sync.WaitGroup
@@ -163,7 +163,7 @@ func testEventThenShutdown(t *testing.T, newQueue Factory, kind cq.CompletionTyp
 	}
 }
 
-func testShutdownWakesAll(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testShutdownWakesAll(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	last := new(op).begin(t, q)
 	got := make(chan cq.Event, cq.MaxPluckers)
@@ -188,11 +188,21 @@ func testShutdownWakesAll(t *testing.T, newQueue Factory, kind cq.CompletionType
 	if !slices.Equal(types, want) {
 		t.Errorf("waiters returned %v, want %v", types, want)
 	}
+	// The same when Shutdown itself is the end.
+	q = newQueue(kind, cq.Config{})
+	for range cap(got) {
+		go func() { got <- get(q, new(op), inf) }()
+	}
+	settle()
+	q.Shutdown()
+	for range cap(got) {
+		expect(t, "a wait that Shutdown ended", <-got, shutdown)
+	}
 }
 
 // testEventMeetsDeadline lets the EndOp and the deadline fall on one instant of
 // the bubble's clock, so that either may come first.
-func testEventMeetsDeadline(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testEventMeetsDeadline(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	for i := range 200 {
 		o := new(op).begin(t, q)
@@ -216,7 +226,7 @@ func testEventMeetsDeadline(t *testing.T, newQueue Factory, kind cq.CompletionTy
 	}
 }
 
-func testFinalizer(t *testing.T, newQueue Factory, kind cq.CompletionType) {
+func testFinalizer(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	q := newQueue(kind, cq.Config{})
 	var o op
 	again := true
