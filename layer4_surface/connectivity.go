@@ -41,7 +41,7 @@ func (c *Channel) EnterIdle() { c.control.EnterIdle() }
 // with success as soon as the state is another than last, without if it still
 // is last at deadline. The zero deadline never comes, and one that has passed is
 // like the present. A channel that closes is in SHUTDOWN, which is another state
-// too; a watch for the end of SHUTDOWN itself fails at once, since that has none.
+// too; a watch for the end of that fails at once, since it has none.
 //
 // The result is [CallErrorCompletionQueueShutdown] if q has shut down, and then
 // nothing was begun. A functor of a Callback queue runs on a goroutine of the
@@ -75,8 +75,8 @@ type pingNotice notice
 func (n *pingNotice) Run(err error) { (*notice)(n).Run(err == nil) }
 
 // WaitForStateChange waits until the state is another than last and reports
-// true. It reports false when ctx ended first, or when last is the end of the
-// channel, SHUTDOWN, which no other state follows.
+// true. It reports false when ctx ended first, or when last is the SHUTDOWN of a
+// closed channel, which no other state follows.
 func (c *Channel) WaitForStateChange(ctx context.Context, last connectivity.State) bool {
 	changed := make(answer, 1)
 	w := c.watches.Start(last, time.Time{}, changed)

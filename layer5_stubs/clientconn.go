@@ -109,7 +109,8 @@ func (cc *ClientConn) GetState() connectivity.State { return cc.channel.State(fa
 func (cc *ClientConn) Connect() { cc.channel.State(true) }
 
 // WaitForStateChange waits until the state is another than last and reports
-// true, or false when ctx ended first.
+// true. It reports false when ctx ended first, or when last is the Shutdown of a
+// closed channel, which no other state follows.
 func (cc *ClientConn) WaitForStateChange(ctx context.Context, last connectivity.State) bool {
 	return cc.channel.WaitForStateChange(ctx, last)
 }
