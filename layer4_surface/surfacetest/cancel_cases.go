@@ -55,19 +55,21 @@ func inBothWays(file, name string, test func(*rig, ending)) []testCase {
 	}
 }
 
-// call creates the call, whose deadline leaves time for what comes first.
-func (e ending) call(r *rig, first time.Duration) *clientCall {
+// call creates the call. What the case does with it before apply is done before
+// its deadline.
+func (e ending) call(r *rig) *clientCall {
 	r.Helper()
 	if !e.deadline {
 		return r.call()
 	}
-	return r.callWith(surface.CallParams{Method: method, Deadline: time.Now().Add(first)})
+	return r.callWith(surface.CallParams{Method: method, Deadline: r.meanwhile()})
 }
 
 // apply cancels the call, unless its deadline will do.
 func (e ending) apply(c *clientCall) {
 	c.r.Helper()
 	if e.deadline {
+		c.r.passes()
 		return
 	}
 	if fault := c.Cancel(); fault != surface.CallOK {
@@ -101,7 +103,7 @@ func (c *clientCall) firstOps(n int) []surface.Op {
 
 // endInAVacuum: a call that was never begun ends without an event.
 func endInAVacuum(r *rig, e ending) {
-	c := e.call(r, short)
+	c := e.call(r)
 	e.apply(c)
 	if e.deadline {
 		time.Sleep(2 * short)
@@ -125,7 +127,7 @@ func cancelBeforeInvoke(r *rig, n int) {
 
 // endAfterInvoke: a call ends that the server never asked for.
 func endAfterInvoke(r *rig, e ending, n int) {
-	c := e.call(r, short)
+	c := e.call(r)
 	c.start(1, c.firstOps(n)...)
 	e.apply(c)
 	r.verify(ok(1))
@@ -137,7 +139,7 @@ func endAfterInvoke(r *rig, e ending, n int) {
 // was doing completes, and it learns that the call was cancelled.
 func endAfterAccept(r *rig, e ending) {
 	r.connect()
-	c := e.call(r, afterRoundTrip)
+	c := e.call(r)
 	c.start(1, c.firstOps(6)...)
 	s := r.request(101)
 	r.verify(ok(101))
@@ -151,7 +153,7 @@ func endAfterAccept(r *rig, e ending) {
 // endAfterClientDone: the client has said all that it had to say.
 func endAfterClientDone(r *rig, e ending) {
 	r.connect()
-	c := e.call(r, afterRoundTrip)
+	c := e.call(r)
 	c.start(1, c.firstOps(6)...)
 	s := r.request(101)
 	r.verify(ok(101))
@@ -166,7 +168,7 @@ func endAfterClientDone(r *rig, e ending) {
 // is on its way or comes too late, and either is no failure of its batch.
 func endAfterRoundTrip(r *rig, e ending) {
 	r.connect()
-	c := e.call(r, afterRoundTrip)
+	c := e.call(r)
 	c.start(1, sendHeaders(), sendMessage("hello world"), c.recvHeaders(), c.recvMessage())
 	s := r.request(101)
 	r.verify(ok(101))

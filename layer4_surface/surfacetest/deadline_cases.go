@@ -57,10 +57,12 @@ func timeoutBeforeRegisteredCall(r *rig, payload surface.PayloadHandling) {
 
 // expire makes a call that nobody answers until its deadline has passed.
 func expire(r *rig) {
-	c := ending{deadline: true}.call(r, short)
+	e := ending{deadline: true}
+	c := e.call(r)
 	c.start(1, sendHeaders(), sendMessage("hello"), sendClose(), c.recvHeaders(), c.recvStatus())
+	e.apply(c)
 	r.verify(ok(1))
-	ending{deadline: true}.want(c)
+	e.want(c)
 	r.quiet() // and meanwhile the server hears of it
 }
 
@@ -116,8 +118,9 @@ func (g *crowd) ends() (want []expected) {
 // the server a call that was cancelled.
 func bothEndsAtOnce(r *rig) {
 	r.connect()
-	deadline := time.Now().Add(afterRoundTrip)
+	deadline := r.meanwhile()
 	g := gather(r, 10, deadline)
+	r.passes()
 	r.verify(g.ends()...)
 	for i, c := range g.clients {
 		ending{deadline: true}.want(c)
@@ -133,8 +136,9 @@ func bothEndsAtOnce(r *rig) {
 // nothing was cancelled.
 func statusAtTheDeadline(r *rig) {
 	r.connect()
-	deadline := time.Now().Add(afterRoundTrip)
+	deadline := r.meanwhile()
 	g := gather(r, 10, deadline)
+	r.passes()
 	time.Sleep(time.Until(deadline))
 	want := g.ends()
 	for i, s := range g.servers {

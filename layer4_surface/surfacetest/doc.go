@@ -10,6 +10,7 @@
 //	│ rig.go        a server, a channel, a queue; events awaited  │
 //	│ call.go       the two ends of a call and their operations   │
 //	│ *_cases.go    the cases, by file and name of gRPC core      │
+//	│ internal/wire what an end sends, changed frame by frame     │
 //	│ waiting.go    the names without a case, and why             │
 //	│ report.go     the table name × fixture                      │
 //	└─────────────────────────────────────────────────────────────┘
@@ -26,6 +27,8 @@
 //     one that waits for a part of this project.
 //   - Up: at the end of a case everything that was begun has posted its event
 //     and, in a bubble, no goroutine is left.
+//   - Up: where time is real, a case whose deadline passes before it has done
+//     what comes first is run again with more time.
 //   - Down: only what package surface exports.
 //   - Not here: what single functions do, which is tested where they are; what
 //     cannot be a case over all fixtures, such as the tests that speak raw

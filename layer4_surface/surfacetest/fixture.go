@@ -33,6 +33,8 @@ const (
 	// WriteBuffering: a message with transport.FlagBufferHint, and headers with
 	// transport.FlagCorked, wait for more to be sent.
 	WriteBuffering Capability = "sends all at once"
+	// Minutes: time enough, which there is where it is virtual.
+	Minutes Capability = "would take too long"
 	// Insecure: the connection is plain text.
 	Insecure Capability = "secure"
 	// Secure: the connection is encrypted and the server authenticated.

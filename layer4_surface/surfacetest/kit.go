@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
@@ -34,7 +35,7 @@ type testCase struct {
 // lacking returns the first capability that tc needs and f lacks.
 func (tc *testCase) lacking(f *Fixture) (c Capability, lacks bool) {
 	for _, c := range tc.needs {
-		if slices.Contains(f.Lacks, c) {
+		if slices.Contains(f.Lacks, c) || c == Minutes && !f.Virtual {
 			return c, true
 		}
 	}
@@ -50,6 +51,8 @@ func suite() []testCase {
 		cancelCases(),
 		deadlineCases(),
 		shutdownCases(),
+		connectionCases(),
+		pingCases(),
 		waitingCases(),
 	)
 	place := map[string]int{}
@@ -86,11 +89,29 @@ func runCase(t *testing.T, tc *testCase, f *Fixture) outcome {
 	if _, lacks := tc.lacking(f); lacks {
 		return cannot
 	}
+	for scale := time.Duration(1); ; scale *= 4 {
+		result, tooSlow := runOnce(t, tc, f, scale)
+		if !tooSlow {
+			return result
+		}
+		if scale >= maxScale {
+			t.Errorf("%s/%s is too slow to be judged", tc.file, tc.name)
+			return failed
+		}
+	}
+}
+
+// maxScale bounds how much time a case gets where a deadline is meant to pass.
+const maxScale = 64
+
+// runOnce runs one case with deadlines that are scale times the usual.
+func runOnce(t *testing.T, tc *testCase, f *Fixture, scale time.Duration) (result outcome, tooSlow bool) {
 	ran := false
 	ok := t.Run(tc.file+"/"+tc.name, func(t *testing.T) {
 		ran = true
 		body := func(t *testing.T) {
-			r := newRig(t, f, tc)
+			r := newRig(t, f, tc, scale)
+			defer func() { tooSlow = r.tooSlow }()
 			tc.test(r)
 		}
 		if f.Virtual {
@@ -101,10 +122,10 @@ func runCase(t *testing.T, tc *testCase, f *Fixture) outcome {
 	})
 	switch {
 	case !ran: // left out by -run
-		return notRun
+		return notRun, false
 	case ok:
-		return passed
+		return passed, tooSlow
 	default:
-		return failed
+		return failed, false
 	}
 }

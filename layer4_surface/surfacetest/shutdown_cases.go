@@ -171,7 +171,7 @@ func everyTagOfAShutdown(r *rig) {
 // a warning. A call that waits for one to be ready goes to the next.
 func serversOneAfterAnother(r *rig) {
 	for range 3 {
-		c := r.callWith(surface.CallParams{Method: method, Deadline: time.Now().Add(patience), WaitForReady: true})
+		c := r.waitingCall()
 		c.start(1, c.firstOps(6)...)
 		s := r.request(101)
 		r.verify(ok(101))
