@@ -59,8 +59,6 @@ func (d *dyingCall) fetch() {
 type deathState struct {
 	name  string
 	reach func(d *dyingCall)
-	// published says that the application has heard of the call, or will.
-	published bool
 	// after is what the application does with a call that has ended.
 	after func(d *dyingCall)
 }
@@ -81,25 +79,39 @@ func wantCancelled(d *dyingCall) {
 	d.req.Call.Release()
 }
 
+// wantReleased checks that nobody has a reference to a message that was not
+// given to the application.
+func wantReleased(d *dyingCall) {
+	defer func() {
+		if recover() == nil {
+			d.t.Error("the message that nobody will read was not released")
+		}
+	}()
+	d.msg.Ref()
+}
+
 var deathStates = []deathState{
-	{"its first message has not come", func(d *dyingCall) { d.begin("/payload", false) }, false, nil},
-	{"nobody has requested it", func(d *dyingCall) { d.begin("/a/b", false) }, false, nil},
-	{"nobody has requested it and its first message", func(d *dyingCall) { d.begin("/payload", true) }, false, nil},
-	{"the application has not fetched it", func(d *dyingCall) { d.post(); d.begin("/a/b", false) }, true, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
-	{"it waited and the application has not fetched it", func(d *dyingCall) { d.begin("/a/b", false); d.post() }, true, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
-	{"the application has it", func(d *dyingCall) { d.post(); d.begin("/a/b", false); d.fetch() }, true, wantClosed},
+	{"its first message has not come", func(d *dyingCall) { d.begin("/payload", false) }, nil},
+	{"nobody has requested it", func(d *dyingCall) { d.begin("/a/b", false) }, nil},
+	{"nobody has requested it and its first message", func(d *dyingCall) {
+		d.begin("/payload", true)
+		d.msg = d.s.lookup("", "/payload").head.payload
+	}, wantReleased},
+	{"the application has not fetched it", func(d *dyingCall) { d.post(); d.begin("/a/b", false) }, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
+	{"it waited and the application has not fetched it", func(d *dyingCall) { d.begin("/a/b", false); d.post() }, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
+	{"the application has it", func(d *dyingCall) { d.post(); d.begin("/a/b", false); d.fetch() }, wantClosed},
 	{"the application waits for its end", func(d *dyingCall) {
 		d.post()
 		d.begin("/a/b", false)
 		d.fetch()
 		d.req.Call.StartBatch([]Op{opCancelled(&d.cancelled)}, "close")
-	}, true, wantCancelled},
+	}, wantCancelled},
 	{"the application waits for a message", func(d *dyingCall) {
 		d.post()
 		d.begin("/a/b", false)
 		d.fetch()
 		d.req.Call.StartBatch([]Op{opRecv(&d.msg)}, "message")
-	}, true, func(d *dyingCall) {
+	}, func(d *dyingCall) {
 		if ev := d.req.Call.Pluck("message", nil); ev.Success || d.msg != nil {
 			d.t.Errorf("recv_message: %v, %v", ev, d.msg)
 		}
@@ -111,13 +123,13 @@ var deathStates = []deathState{
 		d.fetch()
 		d.req.Call.StartBatch([]Op{{Type: SendInitialMetadata}}, "headers")
 		d.req.Call.Pluck("headers", nil)
-	}, true, wantClosed},
+	}, wantClosed},
 	{"the application has released it", func(d *dyingCall) {
 		d.post()
 		d.begin("/a/b", false)
 		d.fetch()
 		d.req.Call.Release()
-	}, true, nil},
+	}, nil},
 }
 
 // deaths are why a call ends, and what its client reads.

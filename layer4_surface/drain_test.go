@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -272,6 +273,18 @@ func TestShutdownFromACallback(t *testing.T) {
 	for name, from := range map[string]func(f *lifeFixture, seen chan error){
 		"the closure of a batch that the transport completes": func(f *lifeFixture, seen chan error) {
 			f.req.Call.StartBatchAndExecute([]Op{opCancelled(nil)}, functorFunc(func(bool) { seen <- end(f) }))
+			f.call.Cancel()
+		},
+		"the closure of a batch that waits for a message": func(f *lifeFixture, seen chan error) {
+			var msg *transport.Buffer
+			f.req.Call.StartBatchAndExecute([]Op{opRecv(&msg)}, functorFunc(func(bool) { msg.Release(); seen <- end(f) }))
+			f.call.StartBatch([]Op{opSend("x")}, "message")
+			f.call.Pluck("message", nil)
+		},
+		"the closure of a batch that waits for a window": func(f *lifeFixture, seen chan error) {
+			ops := []Op{{Type: SendInitialMetadata}, {Type: SendMessage, Message: message(strings.Repeat("x", 8<<20))}}
+			f.req.Call.StartBatchAndExecute(ops, functorFunc(func(bool) { seen <- end(f) }))
+			synctest.Wait()
 			f.call.Cancel()
 		},
 		"the functor that is told of the end": func(f *lifeFixture, seen chan error) {

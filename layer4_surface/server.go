@@ -251,9 +251,9 @@ func (s *Server) beginDrain() {
 // number of times, before Serve too.
 //
 // A goroutine that has yet to answer a call waits for itself here, until ctx
-// ends. A callback of the server, which is a functor, a closure or an allocator,
-// runs on a goroutine that Shutdown waits for: called from there it only begins
-// the end and returns ErrInCallback.
+// ends. A callback, be it a functor, a closure or an allocator, runs on a
+// goroutine that Shutdown waits for: called from one it only begins the end and
+// returns ErrInCallback.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginDrain()
 	if inCallback() {
@@ -285,7 +285,7 @@ func (s *Server) Close() {
 }
 
 // ErrInCallback is returned by Shutdown where waiting would be for itself.
-var ErrInCallback = errors.New("surface: Shutdown does not wait for the end when a callback of the server calls it")
+var ErrInCallback = errors.New("surface: the server ends, and Shutdown does not wait for that since a callback called it")
 
 // inCallback reports whether the end of a server waits for the goroutine: it
 // runs a callback of a transport, tells of the end of the last connection, or
