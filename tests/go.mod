@@ -3,6 +3,7 @@ module github.com/strata-grpc/strata/tests
 go 1.26.0
 
 require (
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/bufbuild/protocompile v0.14.1
 	github.com/google/go-cmp v0.7.0
 	github.com/strata-grpc/strata v0.0.0
