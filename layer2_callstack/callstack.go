@@ -104,8 +104,28 @@ type CallArgs struct {
 	// deadline, so that no filter needs a timer for it.
 	DeadlineWatched bool
 
-	// CallID is the call's number in traces, 0 without tracing.
+	// CallID is the call's number in traces, 0 without tracing, and Cause the
+	// last event of what the call began with.
 	CallID uint64
+	Cause  trace.EventID
+}
+
+// The events of whoever has the timer for the deadline of a call.
+const (
+	deadlineArm  = "deadline.arm"
+	deadlineFire = "deadline.fire"
+)
+
+// TraceArm tells sink, which is not nil, that a timer for the deadline of the
+// call was set, and makes that the cause of what comes next.
+func (a *CallArgs) TraceArm(sink trace.Sink, component string, deadline time.Time) {
+	a.Cause = sink.Emit(&trace.Event{Cause: a.Cause, Layer: 2, Component: component, Op: deadlineArm, Call: a.CallID,
+		Text: time.Until(deadline).String()})
+}
+
+// TraceFire tells sink, which is not nil, that the deadline has come.
+func (a *CallArgs) TraceFire(sink trace.Sink, component string) trace.EventID {
+	return sink.Emit(&trace.Event{Cause: a.Cause, Layer: 2, Component: component, Op: deadlineFire, Call: a.CallID})
 }
 
 // ChannelBase is embedded in channel elements. It passes everything on.

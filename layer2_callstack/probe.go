@@ -131,7 +131,7 @@ func (c *probeCall) emit(e *trace.Event) trace.EventID {
 // Init tells that the element below begins a call.
 func (c *probeCall) Init(args *CallArgs) error {
 	c.args = args
-	c.emit(&trace.Event{Op: "element.init"})
+	c.emit(&trace.Event{Cause: args.Cause, Op: "element.init"})
 	return nil
 }
 

@@ -13,6 +13,9 @@ type Identity interface {
 // Its methods run on the goroutine that takes the step, without any lock of the
 // queue, and may run at once on several of them.
 type Observer interface {
+	// Create: the queue was made, or made a fresh one by Init.
+	Create(q Identity)
+
 	// Begin: an operation was begun.
 	Begin(q Identity, tag Tag)
 

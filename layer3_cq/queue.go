@@ -70,6 +70,9 @@ func (q *Queue) Init(t CompletionType, cfg Config) {
 	q.closing = false
 	q.pending.Store(1)
 	q.mu.Unlock()
+	if cfg.Observer != nil {
+		cfg.Observer.Create(q)
+	}
 }
 
 // Type returns how the queue delivers its events.
@@ -77,6 +80,9 @@ func (q *Queue) Type() CompletionType { return q.kind }
 
 // Name returns the name that the queue was configured with.
 func (q *Queue) Name() string { return q.cfg.Name }
+
+// Observer returns the observer that the queue was configured with.
+func (q *Queue) Observer() Observer { return q.cfg.Observer }
 
 // Pending returns how many operations are begun and not ended, plus one until
 // Shutdown is called, as gRPC core counts. It is 0 once the queue has shut down.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -17,6 +18,7 @@ type batch struct {
 	slot uint32 // stateSlot bit of its place in the block, 0 of one that is not kept
 
 	// Set by startBatch, read-only until the end.
+	number  uint32 // in a trace, from 1 in each call
 	tag     cq.Tag
 	closure cq.Functor // in place of queue and tag, if not nil
 	claimed uint32     // bits of call.state to give back at the end
@@ -34,6 +36,11 @@ type batch struct {
 // startBatch is Call.StartBatch. The caller's reference becomes the batch's.
 func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	claimed, fresh, fault := c.claim(ops)
+	var event trace.EventID
+	var number uint32
+	if fault == CallOK && c.pool.trace.on() {
+		event, number = c.pool.trace.startBatch(c, ops, tag, closure)
+	}
 	if fault == CallOK && closure == nil && !c.queue.BeginOp(tag) {
 		// Nothing was started, so what was claimed is as it was before.
 		c.state.And(^fresh)
@@ -41,7 +48,7 @@ func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	}
 	if fault != CallOK {
 		if c.pool.trace.on() {
-			c.pool.trace.reject(c, ops, fault)
+			c.pool.trace.reject(c, ops, tag, fault)
 		}
 		c.Unref()
 		return fault
@@ -52,9 +59,7 @@ func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	}
 	b := c.batchAt(claimed & stateSlots)
 	b.tag, b.closure, b.claimed = tag, closure, claimed&(stateInFlight|stateSlots)
-	if c.pool.trace.on() {
-		b.op.Cause = c.pool.trace.startBatch(c, ops)
-	}
+	b.op.Cause, b.number = event, number
 	b.fill(ops)
 	b.start()
 	return CallOK

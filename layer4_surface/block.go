@@ -39,6 +39,7 @@ type call struct {
 	parent   Call   // the server's call on whose behalf this one is, if any
 
 	state        atomic.Uint32 // state… bits, below
+	batches      atomic.Uint32 // started so far, with a trace
 	event        atomic.Uint64 // the last one in the trace
 	sentTrailers atomic.Bool   // set by the transport: the status went out
 	peer         transport.PeerSlot
@@ -173,6 +174,7 @@ func (c *call) Recycle() {
 	c.queue, c.method, c.deadline, c.id, c.simFlags = nil, "", time.Time{}, 0, 0
 	c.sentTrailers.Store(false)
 	c.event.Store(0)
+	c.batches.Store(0)
 	c.peer.Store(nil)
 	c.state.Store(0)
 	c.pool.blocks.Put(c)

@@ -249,7 +249,7 @@ func (c *Channel) create(p *CallParams) (Call, error) {
 		args.Start = time.Now()
 	}
 	if call.pool.trace.on() {
-		call.pool.trace.create(call, p.Cause)
+		args.Cause = call.pool.trace.create(call, p.Cause)
 	}
 	fault := call.stack.Init()
 	// Only now: whoever ends the parent may cancel this call at once.

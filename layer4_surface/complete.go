@@ -93,7 +93,7 @@ func (d *batchTrailers) Run(err error) {
 	c.state.Or(stateEnded)
 	c.recv.pass(true) // the headers that were not asked for will not come
 	if c.pool.trace.on() {
-		c.pool.trace.status(c, b.op.Cause, &st)
+		b.op.Cause = c.pool.trace.status(c, b.op.Cause, &st)
 	}
 	if c.recv.result != nil {
 		*c.recv.result = st
@@ -125,6 +125,9 @@ func (b *batch) step() {
 		b.free()
 		closure.Run(ok)
 		return
+	}
+	if c := b.call; c.pool.trace.on() {
+		c.pool.trace.endBatch(c, b.tag, b.number, b.op.Cause)
 	}
 	b.call.queue.EndOp(b.tag, ok, b, &b.completion)
 }

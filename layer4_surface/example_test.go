@@ -146,6 +146,7 @@ func ExampleNewQueueObserver() {
 		fmt.Printf("%s %q %q\n", e.Op, e.Tag, e.Text)
 	}
 	// Output:
+	// cq.create "" "NEXT"
 	// begin_op "tag" ""
 	// end_op "tag" "success"
 	// next.wait "" ""

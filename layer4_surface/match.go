@@ -9,6 +9,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -179,7 +180,13 @@ func (m *matcher) allocate(s *serverCall) {
 		s.refuse(status.ResourceExhausted, "the server has no room for the call")
 		return
 	}
+	if m.server.trace.on() {
+		m.server.trace.allocated(s.call, s.accept.Cause, m.notify, req.Tag)
+	}
 	if !m.notify.BeginOp(req.Tag) {
+		if m.server.trace.on() {
+			m.server.trace.refused(m.method, m.notify, req.Tag)
+		}
 		s.refuse(status.Unavailable, shuttingDown)
 		return
 	}
@@ -224,12 +231,16 @@ func (s *Server) request(m *matcher, req *RequestedCall, boundTo, notify *cq.Que
 		return CallErrorPayloadTypeMismatch
 	case !req.posted.CompareAndSwap(false, true):
 		return CallErrorTooManyOperations
-	case !notify.BeginOp(tag):
-		req.posted.Store(false)
-		return CallErrorCompletionQueueShutdown
 	}
 	if s.trace.on() {
-		s.trace.request(m.method, tag)
+		s.trace.request(m.method, notify, tag)
+	}
+	if !notify.BeginOp(tag) {
+		if s.trace.on() {
+			s.trace.refused(m.method, notify, tag)
+		}
+		req.posted.Store(false)
+		return CallErrorCompletionQueueShutdown
 	}
 	req.BoundTo, req.Tag, req.notify = boundTo, tag, notify
 	m.request(i, req)
@@ -288,7 +299,8 @@ func (m *matcher) zombify(s *serverCall) {
 }
 
 // close fails the slots and refuses the calls that wait, and all to come.
-func (m *matcher) close() {
+// cause is the event of the server's end in a trace.
+func (m *matcher) close(cause trace.EventID) {
 	m.mu.Lock()
 	m.closed = true
 	requests := m.requests
@@ -302,6 +314,9 @@ func (m *matcher) close() {
 	refuseAll(refused, status.Unavailable, shuttingDown)
 	for i := range requests {
 		for r := requests[i].pop(); r != nil; r = requests[i].pop() {
+			if m.server.trace.on() {
+				m.server.trace.failed(r, cause)
+			}
 			r.fail()
 		}
 	}

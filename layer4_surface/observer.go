@@ -1,13 +1,12 @@
 package surface
 
 import (
-	"fmt"
-	"reflect"
 	"sync/atomic"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/queuetrace"
 )
 
 // A tracer emits the events of this layer for one channel or server. Whoever
@@ -66,20 +65,42 @@ func (t *tracer) channel(op, text string, err error) {
 }
 
 //go:noinline
-func (t *tracer) create(c *call, cause trace.EventID) {
-	t.emit(c, trace.Event{Cause: cause, Op: "call.create", Text: c.method})
+func (t *tracer) create(c *call, cause trace.EventID) trace.EventID {
+	text := c.method
 	if !c.deadline.IsZero() {
-		t.emit(c, trace.Event{Op: "deadline", Text: time.Until(c.deadline).String()})
+		text += " deadline in " + time.Until(c.deadline).String()
 	}
+	return t.emit(c, trace.Event{Cause: cause, Op: "call.create", Text: text})
 }
 
+// startBatch tells of a batch, and the call's queue what its tag is about. A
+// batch with a closure has no tag.
+//
 //go:noinline
-func (t *tracer) startBatch(c *call, ops []Op) trace.EventID {
-	return t.emit(c, trace.Event{Op: "start_batch", Dir: trace.DirDown, Text: opNamesOf(ops)})
+func (t *tracer) startBatch(c *call, ops []Op, tag cq.Tag, closure cq.Functor) (id trace.EventID, number uint32) {
+	number = c.batches.Add(1)
+	id = t.emit(c, trace.Event{Op: "start_batch", Dir: trace.DirDown, Batch: number, Text: opNamesOf(ops)})
+	if closure == nil {
+		queuetrace.Begin(c.queue, t.sink, tag, queuetrace.Link{Call: c.id, Batch: number, Cause: id})
+	}
+	return id, number
 }
 
+// endBatch tells the call's queue what led to the end of the batch.
+//
 //go:noinline
-func (t *tracer) reject(c *call, ops []Op, fault CallError) {
+func (t *tracer) endBatch(c *call, tag cq.Tag, number uint32, cause trace.EventID) {
+	queuetrace.End(c.queue, t.sink, tag, queuetrace.Link{Call: c.id, Batch: number, Cause: cause})
+}
+
+// reject tells of a batch that was refused, by the call or, after its
+// start_batch, by a queue that has shut down.
+//
+//go:noinline
+func (t *tracer) reject(c *call, ops []Op, tag cq.Tag, fault CallError) {
+	if fault == CallErrorCompletionQueueShutdown {
+		queuetrace.Drop(c.queue, t.sink, tag)
+	}
 	t.emit(c, trace.Event{Op: "batch.reject", Text: opNamesOf(ops), Err: fault})
 }
 
@@ -89,94 +110,56 @@ func (t *tracer) cancel(c *call, err error) trace.EventID {
 }
 
 //go:noinline
-func (t *tracer) status(c *call, cause trace.EventID, s *CallStatus) {
-	t.emit(c, trace.Event{Cause: cause, Op: "call.status", Dir: trace.DirUp, Text: s.Code.String(), Err: s.Err})
+func (t *tracer) status(c *call, cause trace.EventID, s *CallStatus) trace.EventID {
+	return t.emit(c, trace.Event{Cause: cause, Op: "call.status", Dir: trace.DirUp, Text: s.Code.String(), Err: s.Err})
+}
+
+// match tells that a call goes to a request, whose event comes next.
+//
+//go:noinline
+func (t *tracer) match(c *call, cause trace.EventID, req *RequestedCall) {
+	id := t.emit(c, trace.Event{Cause: cause, Op: "match", Dir: trace.DirUp, Text: c.method})
+	queuetrace.End(req.notify, t.sink, req.Tag, queuetrace.Link{Call: c.id, Cause: id})
+}
+
+// request tells of a slot, for which notify is about to begin tag.
+//
+//go:noinline
+func (t *tracer) request(method string, notify *cq.Queue, tag cq.Tag) {
+	id := t.sink.Emit(&trace.Event{Layer: 4, Component: "server", Op: "request_call", Tag: queuetrace.Tag(tag), Text: method})
+	queuetrace.Begin(notify, t.sink, tag, queuetrace.Link{Cause: id})
 }
 
 //go:noinline
-func (t *tracer) match(c *call, cause trace.EventID) {
-	t.emit(c, trace.Event{Cause: cause, Op: "match", Dir: trace.DirUp, Text: c.method})
+func (t *tracer) shutdown() trace.EventID {
+	return t.sink.Emit(&trace.Event{Layer: 4, Component: "server", Op: "shutdown"})
 }
 
+// failed tells of a slot that no call comes for.
+//
 //go:noinline
-func (t *tracer) request(method string, tag cq.Tag) {
-	t.sink.Emit(&trace.Event{Layer: 4, Component: "server", Op: "request_call", Tag: tagText(tag), Text: method})
+func (t *tracer) failed(req *RequestedCall, cause trace.EventID) {
+	queuetrace.End(req.notify, t.sink, req.Tag, queuetrace.Link{Cause: cause})
+}
+
+// allocated tells notify that the slot, which it is about to begin, is for c.
+//
+//go:noinline
+func (t *tracer) allocated(c *call, cause trace.EventID, notify *cq.Queue, tag cq.Tag) {
+	queuetrace.Begin(notify, t.sink, tag, queuetrace.Link{Call: c.id, Cause: cause})
+}
+
+// refused tells that notify has not begun tag.
+//
+//go:noinline
+func (t *tracer) refused(method string, notify *cq.Queue, tag cq.Tag) {
+	queuetrace.Drop(notify, t.sink, tag)
+	t.sink.Emit(&trace.Event{Layer: 4, Component: "server", Op: "request_call", Tag: queuetrace.Tag(tag), Text: method,
+		Err: CallErrorCompletionQueueShutdown})
 }
 
 // NewQueueObserver returns an observer that emits what a completion queue does
 // as events of layer 3, nil for a nil sink. Layer 3 knows no trace; give it
-// this in cq.Config.Observer.
-func NewQueueObserver(sink trace.Sink) cq.Observer {
-	if sink == nil {
-		return nil
-	}
-	return &queueObserver{sink: sink}
-}
-
-type queueObserver struct{ sink trace.Sink }
-
-func (o *queueObserver) emit(q cq.Identity, e trace.Event) {
-	e.Layer, e.Component = 3, "cq"
-	if name := q.Name(); name != "" {
-		e.Component = "cq:" + name
-	}
-	o.sink.Emit(&e)
-}
-
-func (o *queueObserver) Begin(q cq.Identity, tag cq.Tag) {
-	o.emit(q, trace.Event{Op: "begin_op", Tag: tagText(tag)})
-}
-
-func (o *queueObserver) End(q cq.Identity, tag cq.Tag, success bool) {
-	o.emit(q, trace.Event{Op: "end_op", Dir: trace.DirUp, Tag: tagText(tag), Text: successText(success)})
-}
-
-func (o *queueObserver) Wait(q cq.Identity, tag cq.Tag) {
-	e := trace.Event{Op: waitOp(q, "wait")}
-	if tag != nil {
-		e.Tag = tagText(tag)
-	}
-	o.emit(q, e)
-}
-
-func (o *queueObserver) Return(q cq.Identity, ev cq.Event) {
-	e := trace.Event{Op: waitOp(q, "return"), Dir: trace.DirUp, Text: ev.Type.String()}
-	if ev.Type == cq.OpComplete {
-		e.Tag, e.Text = tagText(ev.Tag), successText(ev.Success)
-	}
-	o.emit(q, e)
-}
-
-func (o *queueObserver) Shutdown(q cq.Identity) { o.emit(q, trace.Event{Op: "shutdown"}) }
-
-// waitOp names a step by the kind of delivery: "next.wait", "pluck.return". A
-// callback has no wait, and its return is its run.
-func waitOp(q cq.Identity, step string) string {
-	switch q.Type() {
-	case cq.Pluck:
-		return "pluck." + step
-	case cq.Callback:
-		return "callback.run"
-	default:
-		return "next." + step
-	}
-}
-
-func successText(ok bool) string {
-	if ok {
-		return "success"
-	}
-	return "failure"
-}
-
-// tagText shows a tag so that it is the same in every run: a plain value by
-// its text, everything else by its type, since an address says nothing.
-func tagText(tag cq.Tag) string {
-	switch v := reflect.ValueOf(tag); v.Kind() {
-	case reflect.String, reflect.Bool, reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return fmt.Sprint(tag)
-	default:
-		return fmt.Sprintf("%T", tag)
-	}
-}
+// this in cq.Config.Observer. With the sink of the channel or server the events
+// name the calls and batches that they are about, and what led to them.
+func NewQueueObserver(sink trace.Sink) cq.Observer { return queuetrace.New(sink) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/strata-grpc/strata/internal/warnlimit"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/handshakes"
 	"github.com/strata-grpc/strata/layer4_surface/internal/lifetime"
@@ -238,8 +239,12 @@ func (s *Server) Draining() <-chan struct{} { return s.life.Draining() }
 func (s *Server) beginDrain() {
 	s.Start() // so that slots can be failed, and nothing be registered any more
 	s.life.Drain(func() {
+		var event trace.EventID
+		if s.trace.on() {
+			event = s.trace.shutdown()
+		}
 		for m := range s.matchers() {
-			m.close()
+			m.close(event)
 		}
 	})
 }

@@ -57,7 +57,7 @@ type serverCall struct {
 
 	end    atomic.Uint32 // one of end…
 	waiter *batch        // recv_close_on_server; written before end is endAwaited
-	ending CallStatus    // how the stream ended; written before end is endReached
+	ending *CallStatus   // how the stream ended, nil for well; written before end is endReached
 }
 
 const (
@@ -164,22 +164,34 @@ func (d *serverEnd) Run(err error) {
 	if err != nil {
 		// Here, for the time counts: the operation may be asked for much later.
 		o := transport.OutcomeOf(err, c.deadline)
-		s.ending = CallStatus{Code: o.Code, Message: o.Message, Err: o.Err}
+		s.ending = &CallStatus{Code: o.Code, Message: o.Message, Err: o.Err}
 	}
 	state := c.state.Or(stateEnded)
 	if c.pool.trace.on() {
-		c.pool.trace.status(c, s.accept.Cause, &s.ending)
+		st := s.how()
+		s.accept.Cause = c.pool.trace.status(c, s.accept.Cause, &st)
 	}
 	if m := s.pending.m; m != nil {
 		m.zombify(s)
 	}
 	if s.end.Swap(endReached) == endAwaited {
+		if c.pool.trace.on() {
+			s.waiter.op.Cause = s.accept.Cause
+		}
 		s.waiter.closed()
 	}
 	if state&stateChildren != 0 {
 		c.endChildren()
 	}
 	c.Unref()
+}
+
+// how says how the stream ended.
+func (s *serverCall) how() (st CallStatus) {
+	if s.ending != nil {
+		st = *s.ending
+	}
+	return st
 }
 
 // awaitClose makes recv_close_on_server, an operation of b, complete when the
@@ -197,10 +209,10 @@ func (b *batch) awaitClose() {
 func (b *batch) closed() {
 	c := b.call
 	if c.recv.cancelled != nil {
-		*c.recv.cancelled = c.server.ending.Err != nil
+		*c.recv.cancelled = c.server.ending != nil
 	}
 	if c.recv.result != nil {
-		*c.recv.result = c.server.ending
+		*c.recv.result = c.server.how()
 	}
 	b.step()
 }
@@ -218,7 +230,7 @@ func (s *serverCall) publish(req *RequestedCall) {
 		c.queue = &c.ownQueue
 	}
 	if c.pool.trace.on() {
-		c.pool.trace.match(c, s.accept.Cause)
+		c.pool.trace.match(c, s.accept.Cause, req)
 	}
 	req.notify.EndOp(req.Tag, true, nil, &req.completion)
 }

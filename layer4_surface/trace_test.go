@@ -92,7 +92,7 @@ func TestTracedCallbacks(t *testing.T) {
 	for _, r := range rec.Events() {
 		got = append(got, strings.TrimSpace(r.Component+" "+r.Op+" "+r.Tag+" "+r.Text))
 	}
-	want := "cq begin_op surface.functorFunc|cq end_op surface.functorFunc failure|cq callback.run surface.functorFunc failure|cq shutdown"
+	want := "cq cq.create  CALLBACK|cq begin_op surface.functorFunc|cq end_op surface.functorFunc failure|cq callback.run surface.functorFunc failure|cq shutdown"
 	if s := strings.Join(got, "|"); s != want || !ran {
 		t.Errorf("events = %s\nwant     %s", s, want)
 	}
@@ -109,9 +109,9 @@ func TestTracedCallbacks(t *testing.T) {
 	c, _ := ch.CreateCall(CallParams{Method: "/a/b", Deadline: time.Now().Add(time.Hour)})
 	c.Release()
 	for _, r := range rec.Events() {
-		if r.Op == "deadline" {
+		if r.Op == "deadline.arm" {
 			return
 		}
 	}
-	t.Error("the deadline is no event")
+	t.Error("the timer for the deadline is no event")
 }

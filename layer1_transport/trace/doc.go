@@ -29,7 +29,22 @@
 //	http2 goaway conn.state            how the connection ends
 //	http2 writer.batch                 what one writer takes at once
 //
-// A call over TLS brings them all: TestTraceCatalogue in tests/peers.
+// # Events of layers 3 and 4
+//
+//	cq cq.create shutdown              the life of a completion queue
+//	cq begin_op end_op                 an operation: what begins and ends it is the cause
+//	cq next.wait next.return           a poller asks, and gets an event of any tag
+//	cq pluck.wait pluck.return         the same for one tag
+//	cq callback.run                    a functor is run in place of an event
+//	call call.create call.status       the life of a call
+//	call start_batch batch.reject      operations are taken, or refused
+//	call call.cancel                   this side ends it
+//	call match                         a call goes to a request of the server
+//	filter:deadline deadline.arm deadline.fire  the timer, in layer 2; or client_channel
+//	server request_call shutdown       a slot for a call; draining begins
+//	channel channel.create connectivity channel.close   the life of a channel
+//
+// TestTraceCatalogue in tests/peers brings them all, and no others.
 //
 // # Locks
 //

@@ -29,6 +29,9 @@ func (c *call) watchDeadline() {
 		// Far away at first: onDeadline reads c.timer.
 		c.timer = time.AfterFunc(time.Hour, c.onDeadline)
 	}
+	if sink := c.ch.cfg.Trace; sink != nil {
+		c.args.TraceArm(sink, Name, c.args.Deadline)
+	}
 	c.timer.Reset(left)
 }
 
@@ -42,7 +45,11 @@ func (c *call) onDeadline() {
 	if waiting {
 		err = c.ch.waitError(context.DeadlineExceeded)
 	}
-	c.StartBatch(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err})
+	b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err}
+	if sink := c.ch.cfg.Trace; sink != nil {
+		b.Cause = c.args.TraceFire(sink, Name)
+	}
+	c.StartBatch(b)
 	owner.Unref()
 }
 

@@ -72,6 +72,7 @@ var mutants = []mutant{
 	{mistake: "the count is given up before the functor ran", found: []string{"the queue has not shut down before its last functor"}},
 	{mistake: "a functor that does not return is counted for ever", found: []string{"a functor that ends its goroutine"}},
 	{mistake: "the shutdown functor does not run", found: []string{"TestCallback", "Shutdown from several goroutines amid @CALLBACK"}},
+	{mistake: "the observer is not told of the making of a queue", found: []string{"the observer is told @NEXT"}},
 	{mistake: "the observer is not told of a timeout", found: []string{"the observer is told @NEXT", "the observer is told @PLUCK"}},
 	{mistake: "the observer is not told of the event of a callback", found: []string{"the observer is told @CALLBACK"}},
 	{mistake: "misuse goes unnoticed", found: []string{"misuse panics: "}},

@@ -17,7 +17,7 @@ func testObserver(t *testing.T, newQueue factory, kind cq.CompletionType) {
 	log := new(recorder)
 	q := newQueue(kind, cq.Config{Observer: log, Name: "greeter"})
 	o := new(op)
-	want := []string{"begin tag", "end tag false"}
+	want := []string{"create", "begin tag", "end tag false"}
 	o.begin(t, q).end(q, false)
 	switch kind {
 	case cq.Next:
@@ -71,6 +71,7 @@ func (r *recorder) count(line string) (n int) {
 }
 
 // Begin writes down that an operation was begun.
+func (r *recorder) Create(q cq.Identity)             { r.add(q, "create", nil) }
 func (r *recorder) Begin(id cq.Identity, tag cq.Tag) { r.add(id, "begin", tag) }
 
 // End writes down that one has completed.

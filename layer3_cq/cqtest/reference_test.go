@@ -44,6 +44,9 @@ func newReference(mistake string) func(cq.CompletionType, cq.Config) *reference 
 			begun: map[cq.Tag]int{}, stored: map[*cq.Completion]bool{}}
 		q.changed.L = &q.mu
 		q.mustNot(kind > cq.Callback || cfg.OnShutdown != nil && kind != cq.Callback, "New", "OnShutdown, or no such type")
+		if !q.has("the observer is not told of the making of a queue") {
+			q.observe(func(o cq.Observer) { o.Create(q) })
+		}
 		return q
 	}
 }

@@ -2,24 +2,56 @@ package peers
 
 import (
 	"crypto/tls"
+	"errors"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
+	cq "github.com/strata-grpc/strata/layer3_cq"
+	surface "github.com/strata-grpc/strata/layer4_surface"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 )
 
-// catalogue is what layers 0 and 1 tell of, as the doc of package trace says.
-var catalogue = map[string]string{
-	"socket": "dial accept tls read write close",
-	"http2": "preface settings frame hpack stream.state flow.window flow.blocked flow.unblocked " +
-		"ping.rtt bdp goaway conn.state writer.batch",
+// catalogue reads the events of layers 0, 1, 3 and 4 from the doc of package
+// trace, each as "component op": a line there names a component and its ops, and
+// after two spaces says what they are.
+func catalogue(t *testing.T) map[string]bool {
+	t.Helper()
+	doc, err := os.ReadFile("../../layer1_transport/trace/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := map[string]bool{}
+	listed := false
+	for line := range strings.Lines(string(doc)) {
+		if strings.HasPrefix(line, "// # ") {
+			listed = strings.Contains(line, "Events of layers")
+		}
+		words, isLine := strings.CutPrefix(line, "//\t")
+		if !listed || !isLine {
+			continue
+		}
+		words, _, _ = strings.Cut(words, "  ") // two spaces end the names
+		names := strings.Fields(words)
+		component, _, _ := strings.Cut(names[0], ":")
+		for _, op := range names[1:] {
+			events[component+" "+op] = true
+		}
+	}
+	if len(events) < 30 {
+		t.Fatalf("the doc of package trace names %d events", len(events))
+	}
+	return events
 }
 
-// TestTraceCatalogue: a call over TLS whose messages are longer than its windows
-// and a graceful end bring every event of layers 0 and 1. Each cause came before.
+// TestTraceCatalogue: a call over TLS whose messages are longer than its windows,
+// a graceful end, and calls without stubs bring every event of layers 0, 1, 3 and
+// 4 that the doc of package trace names, and no others. Each cause came before.
 func TestTraceCatalogue(t *testing.T) {
 	id := newIdentity(t)
 	rec := trace.NewRecorder(trace.LevelEvents)
@@ -53,18 +85,72 @@ func TestTraceCatalogue(t *testing.T) {
 	if err := cc.Close(); err != nil {
 		t.Error(err)
 	}
-	seen := map[string]bool{}
+	rawCalls(t, rec)
+	want, seen := catalogue(t), map[string]bool{}
 	for _, r := range rec.Events() {
-		seen[r.Component+" "+r.Op] = true
+		component, _, _ := strings.Cut(r.Component, ":") // the queue's or filter's own name
+		if event := component + " " + r.Op; !seen[event] {
+			seen[event] = true
+			listed := r.Layer != 2 && r.Layer < 5 && r.Op != trace.OpRole
+			if listed && !want[event] {
+				t.Errorf("the doc of package trace does not name the event %s", event)
+			}
+		}
 		if r.Cause >= r.ID {
 			t.Errorf("event %d, %s %s, has the later cause %d", r.ID, r.Component, r.Op, r.Cause)
 		}
 	}
-	for component, ops := range catalogue {
-		for op := range strings.FieldsSeq(ops) {
-			if !seen[component+" "+op] {
-				t.Errorf("no event %s %s", component, op)
-			}
+	for event := range want {
+		if !seen[event] {
+			t.Errorf("no event %s", event)
 		}
 	}
 }
+
+// rawCalls makes calls in-process, without stubs: with every kind of queue, a
+// deadline that comes, a cancellation and a batch that is refused.
+func rawCalls(t *testing.T, rec *trace.Recorder) {
+	t.Helper()
+	client, server := rec.Endpoint("raw client", "raw server"), rec.Endpoint("raw server", "raw client")
+	s := surface.NewServer(surface.WithTrace(server))
+	requests := cq.New(cq.Next, cq.Config{Observer: surface.NewQueueObserver(server)})
+	clientEnd, serverEnd := inproc.Pair(inproc.Config{})
+	ch, err := surface.NewDirectChannel(clientEnd, surface.WithTrace(client))
+	if err := errors.Join(err, s.RegisterCompletionQueue(requests), s.ServeTransport(serverEnd)); err != nil {
+		t.Fatal(err)
+	}
+	if fault := s.RequestCall(new(surface.RequestedCall), nil, requests, "request"); fault != surface.CallOK {
+		t.Fatal(fault)
+	}
+	call := func(p surface.CallParams) surface.Call {
+		p.Method = "/raw/Call"
+		c, err := ch.CreateCall(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	all := []surface.Op{{Type: surface.SendInitialMetadata}, {Type: surface.RecvStatusOnClient}}
+	timed := call(surface.CallParams{Deadline: time.Now().Add(50 * time.Millisecond)})
+	timed.StartBatch(all, "timed")
+	timed.Pluck("timed", nil)
+	callbacks := cq.New(cq.Callback, cq.Config{Observer: surface.NewQueueObserver(client)})
+	cancelled := call(surface.CallParams{Queue: callbacks})
+	ran := make(functor, 1)
+	cancelled.StartBatch(all, ran)
+	cancelled.StartBatch(all, ran) // once too often
+	cancelled.Cancel()
+	<-ran
+	timed.Release()
+	cancelled.Release()
+	ch.Close()
+	s.Close()
+	requests.Shutdown()
+	for requests.Next(time.Time{}).Type != cq.QueueShutdown {
+	}
+}
+
+// A functor tells that it ran.
+type functor chan bool
+
+func (f functor) Run(ok bool) { f <- ok }

@@ -29,13 +29,15 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
-	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
 
 // Name is the name of the filter.
 const Name = "deadline"
+
+const component = "filter:" + Name // in traces
 
 // New returns the filter. It serves clients and servers.
 func New() callstack.Filter { return filter{} }
@@ -44,21 +46,25 @@ type filter struct{}
 
 func (filter) Name() string { return Name }
 
-func (filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	return &channel{callstack.ChannelBase{Next: next}}, nil
+func (filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &channel{callstack.ChannelBase{Next: next}, args.Trace}, nil
 }
 
-type channel struct{ callstack.ChannelBase }
+type channel struct {
+	callstack.ChannelBase
+	sink trace.Sink // nil for none
+}
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
-	return &call{CallBase: callstack.CallBase{Next: next}}
+	return &call{CallBase: callstack.CallBase{Next: next}, ch: ch}
 }
 
 type call struct {
 	callstack.CallBase
+	ch   *channel
 	args *callstack.CallArgs
 
-	headers      *metadata.List
+	accept       *transport.StreamOpBatch // has recv_initial_metadata of a server's call
 	headersDone  transport.Done
 	trailersDone transport.Done
 
@@ -84,7 +90,7 @@ func (c *call) Init(args *callstack.CallArgs) error {
 }
 
 func (c *call) Reset() {
-	c.args, c.headers, c.headersDone, c.trailersDone = nil, nil, nil, nil
+	c.args, c.accept, c.headersDone, c.trailersDone = nil, nil, nil, nil
 	c.failed = nil
 }
 
@@ -98,7 +104,7 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 // watch takes note of what begins and ends the time of the timer.
 func (c *call) watch(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpRecvInitialMetadata) && c.args.Accepted != nil {
-		c.headers, c.headersDone = b.RecvInitialMetadata.MD, b.RecvInitialMetadata.Ready
+		c.accept, c.headersDone = b, b.RecvInitialMetadata.Ready
 		b.RecvInitialMetadata.Ready = (*onHeaders)(c)
 	}
 	if b.Ops.Has(transport.OpRecvTrailingMetadata) {
@@ -116,8 +122,9 @@ type onHeaders call
 func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
 
 func (c *call) gotHeaders(err error) {
-	if err == nil && !c.headers.Deadline.IsZero() {
-		if err = c.arm(c.headers.Deadline); err != nil {
+	if deadline := c.accept.RecvInitialMetadata.MD.Deadline; err == nil && !deadline.IsZero() {
+		c.args.Cause = c.accept.Cause
+		if err = c.arm(deadline); err != nil {
 			c.failed = err
 			callstack.Cancel(c.Next, err)
 		}
@@ -143,6 +150,9 @@ func (c *call) arm(deadline time.Time) error {
 		return exceeded("deadline passed before the call began")
 	}
 	c.args.Owner.Ref()
+	if sink := c.ch.sink; sink != nil {
+		c.args.TraceArm(sink, component, deadline)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.armed = true
@@ -175,7 +185,11 @@ func (c *call) fire() {
 	c.mu.Unlock()
 	owner := c.args.Owner
 	if due {
-		callstack.Cancel(c.Next, exceeded("deadline passed"))
+		b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: exceeded("deadline passed")}
+		if sink := c.ch.sink; sink != nil {
+			b.Cause = c.args.TraceFire(sink, component)
+		}
+		c.Next.StartBatch(b)
 	}
 	owner.Unref()
 }
