@@ -101,7 +101,8 @@ const inprocName = "inproc"
 
 // NewLameChannel returns a channel whose calls all end with a status. It
 // stands for one that could not be made, in programs that look for faults
-// where calls end. The code must not be OK.
+// where calls end. The code must not be OK. Its state is TRANSIENT_FAILURE until
+// it is closed, pings fail, and the peer of every call is called "lame".
 func NewLameChannel(target string, code status.Code, message string) (*Channel, error) {
 	state := new(stateTracker)
 	c, err := newChannel(target, stacks.Lame(status.New(code, message)), newChannelConfig(nil), state, nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -151,4 +152,21 @@ func ExampleNewQueueObserver() {
 	// end_op "tag" "success"
 	// next.wait "" ""
 	// next.return "tag" "success"
+}
+
+// A watch posts an event when the state is another than the one that is named.
+func ExampleChannel_WatchConnectivityState() {
+	client, server := inproc.Pair(inproc.Config{})
+	ch, err := surface.NewDirectChannel(client)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer ch.Close()
+	q := cq.New(cq.Next, cq.Config{})
+	ch.WatchConnectivityState(connectivity.Ready, time.Time{}, q, "no longer READY")
+	server.Close()
+	ev := q.Next(time.Time{})
+	fmt.Println(ev.Tag, ev.Success, ch.State(false))
+	// Output: no longer READY true SHUTDOWN
 }
