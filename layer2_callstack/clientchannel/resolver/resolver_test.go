@@ -66,7 +66,7 @@ func TestTargetsThatNeedNoLookup(t *testing.T) {
 func TestTargetsThatAreRefused(t *testing.T) {
 	for _, target := range []string{
 		"unix://authority/path", "unix:", "unix-abstract:",
-		"ipv4:host:80", "ipv4:[::1]:80", "ipv6:10.0.0.1:80", "ipv4:10.0.0.1:80,", "ipv4://a/10.0.0.1:80", "ipv4:",
+		"ipv4:host:80", "ipv4:10.0.0.1:65536", "ipv4:[::1]:80", "ipv6:10.0.0.1:80", "ipv4:10.0.0.1:80,", "ipv4://a/10.0.0.1:80", "ipv4:",
 		"dns:///", "dns:///host:", "dns:///a:b:c",
 	} {
 		var sink log

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -82,6 +83,9 @@ func splitHostPort(endpoint string) (host, port string, err error) {
 		}
 		if strings.ContainsFunc(port, notInPort) {
 			return "", "", fmt.Errorf("%q is neither the number nor the name of a port", port)
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); errors.Is(err, strconv.ErrRange) {
+			return "", "", fmt.Errorf("port %s is above 65535", port)
 		}
 		if host == "" {
 			host = "localhost"
