@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	cq "github.com/strata-grpc/strata/layer3_cq"
@@ -18,6 +19,7 @@ func connectionCases() []testCase {
 	narrow := surface.WithHTTP2(http2.Config{StreamWindow: 1 << 16, ConnWindow: 1 << 16})
 	return []testCase{
 		{file: "simple_delayed_request", name: "SimpleDelayedRequestShort", needs: named, bare: true, test: simpleDelayedRequest},
+		{file: "connectivity", name: "ConnectivityWatch", needs: named, bare: true, test: connectivityWatch},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreams", needs: frames, server: one, test: maxConcurrentStreams},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreamsTimeoutOnFirst", needs: frames, server: one, test: timeoutOnFirst},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreamsTimeoutOnSecond", needs: frames, server: one, test: timeoutOnSecond},
@@ -52,6 +54,58 @@ func simpleDelayedRequest(r *rig) {
 	r.verify(ok(102), ok(1))
 	c.wantStatus(status.Unimplemented, "xyz")
 	s.wantCancelled(false)
+}
+
+// watch begins a watch of the channel's state.
+func (r *rig) watch(last connectivity.State, deadline time.Time, tag cq.Tag) {
+	r.Helper()
+	if fault := r.channel.WatchConnectivityState(last, deadline, r.queue, tag); fault != surface.CallOK {
+		r.Fatalf("WatchConnectivityState: %v", fault)
+	}
+}
+
+// wantState checks the channel's state.
+func (r *rig) wantState(want connectivity.State) {
+	r.Helper()
+	if got := r.channel.State(false); got != want {
+		r.Errorf("the channel is %v, want %v", got, want)
+	}
+}
+
+// awaitState watches the state until it is want.
+func (r *rig) awaitState(want connectivity.State) {
+	r.Helper()
+	for got := r.channel.State(false); got != want; got = r.channel.State(false) {
+		r.watch(got, time.Now().Add(patience), 900)
+		r.verify(ok(900))
+	}
+}
+
+// connectivityWatch: a channel is idle until it is asked to connect, fails
+// without a server, is ready with one, and idle again without.
+func connectivityWatch(r *rig) {
+	r.openChannel()
+	r.wantState(connectivity.Idle)
+	end := time.Now().Add(short)
+	r.watch(connectivity.Idle, end, 1)
+	r.verify(fails(1))
+	r.wantNow(end)
+	r.wantState(connectivity.Idle)
+
+	r.watch(connectivity.Idle, time.Now().Add(patience), 2)
+	if got := r.channel.State(true); got != connectivity.Idle {
+		r.Errorf("the channel is %v when it is asked to connect, want the old state", got)
+	}
+	r.verify(ok(2))
+	r.awaitState(connectivity.TransientFailure)
+
+	r.startServer()
+	r.awaitState(connectivity.Ready)
+
+	r.watch(connectivity.Ready, time.Now().Add(patience), 3)
+	r.shutdownAndNotify(1000)
+	r.verify(ok(3), ok(1000))
+	r.wantState(connectivity.Idle)
 }
 
 // callInTwo starts a call in two batches, tags first and first+1: what it

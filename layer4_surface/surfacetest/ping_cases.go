@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	cq "github.com/strata-grpc/strata/layer3_cq"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 	"github.com/strata-grpc/strata/layer4_surface/surfacetest/internal/wire"
 )
@@ -29,45 +31,46 @@ func pingCases() []testCase {
 	}
 }
 
-// ping sends a PING and waits for the answer.
-func (r *rig) ping() error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return r.channel.Ping(ctx)
+// ping sends a PING, whose answer posts tag.
+func (r *rig) ping(tag cq.Tag) {
+	r.Helper()
+	if fault := r.channel.StartPing(r.queue, tag); fault != surface.CallOK {
+		r.Fatalf("StartPing: %v", fault)
+	}
 }
 
-// ping: a channel without a connection cannot ping, one with a connection can,
-// as often as there are calls.
+// ping: a channel without a connection cannot ping; one with a connection can,
+// five times if there are calls in between.
 func ping(r *rig) {
-	if err := r.ping(); status.CodeOf(err) != status.Unavailable {
-		r.Errorf("Ping of an idle channel: %v", err)
-	}
+	r.ping(200)
+	r.verify(fails(200))
+	r.wantState(connectivity.Idle) // it does not connect for that
 	r.connect()
-	for range 5 {
-		if err := r.ping(); err != nil {
-			r.Fatal(err)
-		}
+	for i := range 5 {
+		r.ping(201 + i)
+		r.verify(ok(201 + i))
 		simpleRequest(r)
 	}
 }
 
 // badPing: a server that is asked too often ends the connection, with the call
-// on it. The client knows and would not ask, so the last PINGs are not its own.
+// on it. The client knows and would not ask, so two PINGs are not its own.
 func badPing(r *rig) {
 	r.startServer()
 	conn := r.openChannelOverWire(nil)
 	c, s := r.accepted()
 	s.start(102, s.recvClose())
-	more := frame.AppendPing(nil, false, [8]byte{})
-	for _, send := range []func() error{r.ping, r.ping, func() error { return conn.Inject(more) }} {
-		if err := send(); err != nil {
+	inject := func() {
+		if err := conn.Inject(frame.AppendPing(nil, false, [8]byte{})); err != nil {
 			r.Fatal(err)
 		}
-		r.quiet() // two that come too early are forgiven
 	}
-	if err := conn.Inject(more); err != nil {
-		r.Fatal(err)
-	}
+	r.ping(200)
+	r.ping(201)
+	inject()
+	r.verify(ok(200), ok(201))
+	r.quiet() // the first is free, and two are forgiven
+	inject()
 	r.verify(ok(102), ok(1))
 	c.wantCode(status.Unavailable)
 	if !strings.Contains(c.status.Message, keepalive.TooManyPings) {
@@ -77,15 +80,18 @@ func badPing(r *rig) {
 }
 
 // pingsWithoutData: a client does not send a PING that its server would count
-// against it. gRPC core's keeps the request for when it may, ours refuses it.
+// against it. gRPC core's keeps what is too much until it may or the channel
+// ends; ours fails it at once.
 func pingsWithoutData(r *rig) {
 	r.connect()
 	c, s := r.accepted()
-	for i := range 4 {
-		err := r.ping()
-		if refused := status.CodeOf(err) == status.ResourceExhausted; err != nil && !refused || refused != (i >= 2) {
-			r.Errorf("PING %d: %v", i+1, err)
-		}
+	for i := range 2 {
+		r.ping(200 + i)
+		r.verify(ok(200 + i))
+	}
+	for i := range 2 {
+		r.ping(202 + i)
+		r.verify(fails(202 + i))
 	}
 	s.start(102, sendHeaders(), sendStatus(status.Unimplemented, "xyz"), s.recvClose())
 	r.verify(ok(102), ok(1))
