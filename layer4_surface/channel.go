@@ -62,6 +62,7 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 		Authority:         cfg.authority,
 		Backoff:           cfg.backoff,
 		MinConnectTimeout: cfg.minConnectTimeout,
+		Proxy:             cfg.proxy,
 		NoProxy:           cfg.noProxy,
 		HTTP2:             cfg.http2,
 		NewStack: func(t transport.Transport, authority string) (*callstack.ChannelStack, error) {

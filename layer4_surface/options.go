@@ -55,6 +55,7 @@ type channelConfig struct {
 	defaultScheme     string
 	resolvers         []resolver.Builder
 	dialer            func(ctx context.Context, network, address string) (net.Conn, error)
+	proxy             string
 	noProxy           bool
 	backoff           backoff.Config
 	minConnectTimeout time.Duration
@@ -140,6 +141,15 @@ func WithResolvers(builders ...resolver.Builder) ChannelOption {
 // connections.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.dialer = dial })
+}
+
+// WithProxy reaches all servers that TCP leads to through one HTTP proxy, which
+// has precedence over those of the environment. rawURL is
+// http://user:password@host:port; without user and password none are sent. The
+// proxy looks up the names of servers. With a dialer it is the dialer that
+// connects to the proxy.
+func WithProxy(rawURL string) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.proxy = rawURL })
 }
 
 // WithNoProxy leaves out the proxies that HTTPS_PROXY names.

@@ -100,6 +100,12 @@ func WithContextDialer(dial func(ctx context.Context, addr string) (net.Conn, er
 	return dialOption(func(c *dialConfig) { c.dialer = dial })
 }
 
+// WithProxy reaches all servers that TCP leads to through one HTTP proxy, which
+// has precedence over those of the environment. rawURL is
+// http://user:password@host:port; without user and password none are sent. With
+// [WithContextDialer] it is the dialer that connects to the proxy.
+func WithProxy(rawURL string) DialOption { return passOn(surface.WithProxy(rawURL)) }
+
 // WithNoProxy leaves out the proxies that HTTPS_PROXY names. Without it, servers
 // are reached through the proxy that HTTPS_PROXY and NO_PROXY have for them, and
 // it is the proxy that looks up their names. [WithContextDialer] does without

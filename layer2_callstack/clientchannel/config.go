@@ -14,6 +14,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/balancer"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/proxy"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/subchannel"
 )
@@ -58,6 +59,12 @@ type Config struct {
 	// net's, through the proxy that HTTPS_PROXY and NO_PROXY say when the
 	// channel is made.
 	Dialer DialFunc
+
+	// Proxy is the URL of an HTTP proxy, http://user:password@host:port, through
+	// which all servers that TCP leads to are reached, whatever the environment
+	// says; Dialer, if set, connects to the proxy. Empty means none of the
+	// channel's own.
+	Proxy string
 
 	// NoProxy leaves the proxies of the environment out.
 	NoProxy bool
@@ -105,6 +112,11 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := c.Backoff.Validate(); err != nil {
 		return c, fmt.Errorf("clientchannel: %w", err)
+	}
+	if c.Proxy != "" {
+		if _, err := proxy.Fixed(c.Proxy); err != nil {
+			return c, fmt.Errorf("clientchannel: %w", err)
+		}
 	}
 	for i, b := range c.Resolvers {
 		if b == nil {

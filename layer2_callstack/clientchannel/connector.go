@@ -172,20 +172,24 @@ func (d *userDial) result() (net.Conn, error) {
 	return d.conn, d.err
 }
 
-// route decides, once for each channel, how its servers are reached: by the
-// application's dialer, through the environment's proxy, or directly. Where a
-// proxy stands before a name, the name is left for it to look up. gRFC A1.
+// route decides, once for each channel, how its servers are reached: through the
+// channel's proxy, by the application's dialer, through the environment's proxy,
+// or directly. Where a proxy stands before a name, the name is left for it to
+// look up. gRFC A1.
 //
 // A resolver of the application, the default one in Config.Resolvers included,
 // is used all the same; the proxy then gets the addresses that it found.
 func (c *Config) route(target resolver.Target, b resolver.Builder) (resolver.Builder, DialFunc) {
 	direct := DialFunc(new(net.Dialer).DialContext)
 	if c.Dialer != nil {
-		return b, abandoning(c.Dialer)
+		direct = abandoning(c.Dialer)
 	}
-	rules := proxy.FromEnvironment()
-	if c.NoProxy || rules == nil {
-		return b, direct
+	rules, _ := proxy.Fixed(c.Proxy) // which New has checked
+	if c.Proxy == "" {
+		rules = proxy.FromEnvironment()
+		if c.Dialer != nil || c.NoProxy || rules == nil {
+			return b, direct
+		}
 	}
 	tunnel := DialFunc(rules.Dial(direct))
 	if _, dns := b.(resolver.DNS); !dns || resolver.Find(c.Resolvers, target.Scheme) != nil {

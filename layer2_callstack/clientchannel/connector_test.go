@@ -184,6 +184,9 @@ func TestRoute(t *testing.T) {
 		{"another scheme", "ipv4:192.0.2.1:443", "ftp://proxy", "", nil, "resolver.ipBuilder", "proxy"},
 		{"another scheme and an excluded network", "ipv4:192.0.2.1:443", "ftp://proxy", "192.0.2.0/24", nil, "resolver.ipBuilder", "direct"},
 		{"proxies switched off", "greeter", "ftp://proxy", "", func(c *Config) { c.NoProxy = true }, "resolver.DNS", "direct"},
+		{"a proxy of the channel", "localhost", "", "*", func(c *Config) { c.Proxy = "http://a.proxy" }, "resolver.Unresolved", "proxy"},
+		{"a proxy of the channel, and proxies switched off", "greeter", "", "", func(c *Config) { c.Proxy, c.NoProxy = "http://a.proxy", true }, "resolver.Unresolved", "proxy"},
+		{"a dialer of the application to a proxy of the channel", "greeter", "", "", func(c *Config) { c.Proxy, c.Dialer = "http://a.proxy", dialer }, "resolver.Unresolved", "the application's"},
 		{"a dialer of the application", "greeter", "ftp://proxy", "", func(c *Config) { c.Dialer = dialer }, "resolver.DNS", "the application's"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

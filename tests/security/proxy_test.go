@@ -155,6 +155,11 @@ func TestProxyCredentials(t *testing.T) {
 	if err := call(within(t), dial(t, "behind.invalid:1")); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("HTTPS_PROXY", "http://another.invalid")
+	own := stubs.WithProxy("http://user:pass%3Aword%20%40@" + p.lis.Addr().String())
+	if err := call(within(t), dial(t, "behind.invalid:1", own)); err != nil {
+		t.Errorf("with a proxy of its own: %v", err)
+	}
 	t.Setenv("HTTPS_PROXY", "http://user:SECRET@"+p.lis.Addr().String())
 	wantUnavailable(t, call(within(t), dial(t, "behind.invalid:1")), "SECRET", p.lis.Addr().String(), "behind.invalid:1", "407 Proxy Authentication Required")
 }

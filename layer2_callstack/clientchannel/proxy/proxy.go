@@ -1,5 +1,5 @@
-// Package proxy opens connections through HTTP proxies: it finds the proxy that
-// the environment names and has it make a tunnel, by CONNECT.
+// Package proxy opens connections through HTTP proxies: it has the proxy that a
+// channel is given, or that the environment names, make a tunnel, by CONNECT.
 //
 //	channel ──TCP──▶ proxy ──TCP──▶ server
 //	        CONNECT greeter:443 ▶
@@ -8,8 +8,9 @@
 //
 // # Contract
 //
-//   - The rules are those of package httpproxy: HTTPS_PROXY names the proxy,
-//     NO_PROXY what goes without one, and local addresses always do.
+//   - The rules of the environment are those of package httpproxy: HTTPS_PROXY
+//     names the proxy, NO_PROXY what goes without one, and local addresses always
+//     do. A fixed proxy has no exceptions.
 //   - The name of the server goes to the proxy as it is: it may be one that only
 //     the proxy can look up. gRFC A1.
 //   - An error names the proxy and the server and quotes the status line; user
@@ -56,6 +57,16 @@ func FromEnvironment() *Rules {
 	}
 	r.find = cfg.ProxyFunc()
 	return r
+}
+
+// Fixed returns rules by which the proxy at rawURL stands before every server:
+// http://host:port, with user:password@ in front of the host if it wants them.
+func Fixed(rawURL string) (*Rules, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "" {
+		return nil, errors.New("proxy: the URL is not of the form http://user:password@host:port (it is not shown, since it may hold a password)")
+	}
+	return &Rules{find: func(*url.URL) (*url.URL, error) { return u, nil }}, nil
 }
 
 // Apply reports whether a proxy stands before address, which is "host:port".

@@ -58,6 +58,26 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// TestFixed: a fixed proxy stands before everything, and what is none is refused
+// without its password.
+func TestFixed(t *testing.T) {
+	environment(t, "", "*")
+	r, err := Fixed("http://user:word@proxy:3128")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range []string{"greeter:443", "localhost:443", "127.0.0.1:1"} {
+		if u := r.proxyFor(address); u == nil || u.Host != "proxy:3128" || u.User.String() != "user:word" {
+			t.Errorf("before %q stands %v", address, u)
+		}
+	}
+	for _, bad := range []string{"", "proxy:3128", "https://user:SECRET@proxy", "http://", "http://user:SECRET@a b", "http://:3128"} {
+		if _, err := Fixed(bad); err == nil || strings.Contains(err.Error(), "SECRET") {
+			t.Errorf("Fixed(%q): %v", bad, err)
+		}
+	}
+}
+
 // TestHTTPProxyIsNotForUs: HTTP_PROXY is about the scheme http.
 func TestHTTPProxyIsNotForUs(t *testing.T) {
 	environment(t, "", "")
