@@ -1,14 +1,20 @@
 package surfacetest
 
 import (
+	"context"
+	"errors"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	surface "github.com/strata-grpc/strata/layer4_surface"
+	"github.com/strata-grpc/strata/layer4_surface/surfacetest/internal/tunnel"
 )
 
 // connectionCases are about what a call has to wait for: a connection, a
@@ -20,6 +26,7 @@ func connectionCases() []testCase {
 	return []testCase{
 		{file: "simple_delayed_request", name: "SimpleDelayedRequestShort", needs: named, bare: true, test: simpleDelayedRequest},
 		{file: "connectivity", name: "ConnectivityWatch", needs: named, bare: true, test: connectivityWatch},
+		{file: "proxy_auth", name: "InvokeProxyAuth", needs: []Capability{ClientChannel, Raw, Insecure}, bare: true, test: invokeProxyAuth},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreams", needs: frames, server: one, test: maxConcurrentStreams},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreamsTimeoutOnFirst", needs: frames, server: one, test: timeoutOnFirst},
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreamsTimeoutOnSecond", needs: frames, server: one, test: timeoutOnSecond},
@@ -106,6 +113,56 @@ func connectivityWatch(r *rig) {
 	r.shutdownAndNotify(1000)
 	r.verify(ok(3), ok(1000))
 	r.wantState(connectivity.Idle)
+}
+
+// The proxy of invokeProxyAuth, and what opens it.
+const (
+	proxyAddress = "proxy.test:3128"
+	proxyUser    = "user:pass word"
+)
+
+// throughProxy opens the channel to a server that only the proxy can reach.
+func (r *rig) throughProxy(lis *memconn.Listener, user string) {
+	r.Helper()
+	ch, err := surface.NewChannel("dns:///"+Authority+":50051",
+		surface.WithLogger(quiet()), surface.WithCredentials(credentials.NewInsecure()),
+		surface.WithProxy("http://"+user+"@"+proxyAddress),
+		surface.WithDialer(func(ctx context.Context, _, address string) (net.Conn, error) {
+			if address != proxyAddress {
+				return nil, errors.New("only the proxy is there, not " + address)
+			}
+			return lis.Dial(ctx)
+		}))
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.channel = ch
+	r.Cleanup(ch.Close)
+}
+
+// invokeProxyAuth: a call goes through an HTTP proxy that wants credentials.
+// With others the error says so, and holds none.
+func invokeProxyAuth(r *rig) {
+	r.startServer()
+	lis := memconn.Listen()
+	p := &tunnel.Proxy{User: proxyUser, Dial: func() (net.Conn, error) {
+		return r.link.(RawLink).Dial(context.Background())
+	}}
+	p.Serve(lis)
+	r.Cleanup(p.Close)
+	r.throughProxy(lis, "user:pass%20word")
+	simpleRequest(r)
+	if got := p.Asked(); len(got) != 1 || got[0] != "CONNECT "+Authority+":50051 HTTP/1.1" {
+		r.Errorf("the proxy was asked %q", got)
+	}
+	r.throughProxy(lis, "user:SECRET")
+	c := r.call()
+	c.start(1, c.firstOps(6)...)
+	r.verify(ok(1))
+	c.wantCode(status.Unavailable)
+	if m := c.status.Message; strings.Contains(m, "SECRET") || !strings.Contains(m, "407") {
+		r.Errorf("the status says %q", m)
+	}
 }
 
 // callInTwo starts a call in two batches, tags first and first+1: what it

@@ -10,7 +10,8 @@
 //	│ rig.go        a server, a channel, a queue; events awaited  │
 //	│ call.go       the two ends of a call and their operations   │
 //	│ *_cases.go    the cases, by file and name of gRPC core      │
-//	│ internal/wire what an end sends, changed frame by frame     │
+//	│ internal/     wire: what an end sends, changed by frames    │
+//	│               tunnel: an HTTP proxy                         │
 //	│ waiting.go    the names without a case, and why             │
 //	│ report.go     the table name × fixture                      │
 //	└─────────────────────────────────────────────────────────────┘
