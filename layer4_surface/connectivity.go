@@ -16,6 +16,13 @@ import (
 // State returns how far the channel is from carrying calls. tryConnect asks a
 // channel that is idle to connect, which shows in a later state. From the
 // moment when calls are refused because the channel closes it is Shutdown.
+//
+//	  ┌────────────── lost, EnterIdle ─────────────┐
+//	  ▼                                            │
+//	IDLE ──a call, State(true)──▶ CONNECTING ──▶ READY
+//	                                  │            ▲
+//	                                  ▼            │ a later attempt
+//	                          TRANSIENT_FAILURE ───┘
 func (c *Channel) State(tryConnect bool) connectivity.State {
 	if c.closing.Load() {
 		return connectivity.Shutdown

@@ -3,6 +3,7 @@ package surface
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -106,6 +107,31 @@ func TestNumExternalConnectivityWatchers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWatchesHaveNoGoroutine: a watch that waits costs memory and a timer.
+func TestWatchesHaveNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(t)
+		ch := newSwitchboard(t).channelIn(connectivity.Ready)
+		before := runtime.NumGoroutine()
+		const many = 1000
+		for i := range many {
+			startWatch(t, ch, connectivity.Ready, time.Hour, q, i)
+		}
+		synctest.Wait()
+		if got := runtime.NumGoroutine(); got > before {
+			t.Errorf("%d goroutines with %d watches, %d without", got, many, before)
+		}
+		wantWatchers(t, ch, many)
+		ch.Close()
+		wantWatchers(t, ch, 0)
+		for range many {
+			if ev := q.TryNext(); ev.Type != cq.OpComplete || !ev.Success {
+				t.Fatalf("event = %+v", ev)
+			}
+		}
+	})
 }
 
 // TestConnectivityWatch is gRPC core's ConnectivityWatch: one channel from IDLE
