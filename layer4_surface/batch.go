@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -35,15 +36,14 @@ type batch struct {
 
 // startBatch is Call.StartBatch. The caller's reference becomes the batch's.
 func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
-	claimed, fresh, fault := c.claim(ops)
+	claimed, fault := c.claim(ops)
 	var event trace.EventID
 	var number uint32
 	if fault == CallOK && c.pool.trace.on() {
 		event, number = c.pool.trace.startBatch(c, ops, tag, closure)
 	}
 	if fault == CallOK && closure == nil && !c.queue.BeginOp(tag) {
-		// Nothing was started, so what was claimed is as it was before.
-		c.state.And(^fresh)
+		c.state.And(^claimed) // all of it was free before, and is this batch's
 		fault = CallErrorCompletionQueueShutdown
 	}
 	if fault != CallOK {
@@ -66,20 +66,20 @@ func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 }
 
 // claim checks ops against the rules and the call's state and, if all of them
-// may start, claims their bits and a slot with one compare-and-swap. fresh are
-// the bits that were not set before.
-func (c *call) claim(ops []Op) (claimed, fresh uint32, fault CallError) {
+// may start, claims their bits and a slot with one compare-and-swap: two
+// phases, so that there is nothing to undo for a batch that is refused.
+func (c *call) claim(ops []Op) (claimed uint32, fault CallError) {
 	for {
 		state := c.state.Load()
 		set, fault := c.check(ops, state)
 		if fault != CallOK || len(ops) == 0 {
-			return 0, 0, fault
+			return 0, fault
 		}
 		if free := ^state & stateSlots; free != 0 {
 			set |= 1 << bits.TrailingZeros32(free)
 		}
 		if c.state.CompareAndSwap(state, state|set) {
-			return set, set &^ state, CallOK
+			return set, CallOK
 		}
 	}
 }
@@ -119,9 +119,6 @@ func (c *call) check(ops []Op, state uint32) (set uint32, fault CallError) {
 			return 0, fault
 		}
 		set |= opClaims[ops[i].Type]
-		if ops[i].RecvMetadata == nil && (ops[i].Type == RecvInitialMetadata || ops[i].Type == RecvStatusOnClient) {
-			set |= stateScratch
-		}
 	}
 	return set, CallOK
 }
@@ -138,8 +135,9 @@ func (c *call) checkOp(op *Op, state uint32) CallError {
 		if op.Type == SendMessage && op.Message == nil {
 			return CallErrorInvalidMessage
 		}
-		// Nothing can follow the half-close or the status.
-		started = started || state&stateSentFinal != 0
+		// No message follows the half-close, and nothing the status. Headers
+		// may be started after a half-close, which waits for them.
+		started = started || state&stateSentFinal != 0 && (op.Type == SendMessage || c.server != nil)
 	case SendCloseFromClient, RecvStatusOnClient:
 		if c.server != nil {
 			return CallErrorNotOnServer
@@ -204,7 +202,7 @@ func (b *batch) fill(ops []Op) {
 		case RecvInitialMetadata:
 			steps++
 			op.Ops |= transport.OpRecvInitialMetadata
-			op.RecvInitialMetadata.MD = orElse(o.RecvMetadata, &c.recv.initial)
+			op.RecvInitialMetadata.MD = c.recvList(o.RecvMetadata, &c.recv.initial)
 			op.RecvInitialMetadata.Peer = &c.peer
 			b.only = o.TrailersOnly
 			op.RecvInitialMetadata.Ready = (*batchHeaders)(b)
@@ -218,7 +216,7 @@ func (b *batch) fill(ops []Op) {
 		case RecvStatusOnClient:
 			steps++
 			b.final = true
-			c.recv.finalMD, c.recv.result = orElse(o.RecvMetadata, &c.recv.trailing), o.StatusResult
+			c.recv.finalMD, c.recv.result = c.recvList(o.RecvMetadata, &c.recv.trailing), o.StatusResult
 			op.Ops |= transport.OpRecvTrailingMetadata
 			op.RecvTrailingMetadata.MD = c.recv.finalMD
 			op.RecvTrailingMetadata.Ready = (*batchTrailers)(b)
@@ -260,12 +258,14 @@ func (b *batch) sendStatus(o *Op) {
 	b.op.SendTrailingMetadata = transport.SendTrailingMetadata{MD: md, Sent: &c.sentTrailers}
 }
 
-// orElse returns p, or other if p is nil.
-func orElse[T any](p, other *T) *T {
-	if p == nil {
-		return other
+// recvList returns where received pairs go: to the application's list or, if it
+// has none, to own, a list of the block's that is cleared before its next use.
+func (c *call) recvList(theirs, own *metadata.List) *metadata.List {
+	if theirs != nil {
+		return theirs
 	}
-	return p
+	c.state.Or(stateScratch)
+	return own
 }
 
 // limitName says in an error who sets how long a received message may be. The

@@ -15,6 +15,9 @@ import (
 // testTimeout bounds waits for events that have to come.
 const testTimeout = 10 * time.Second
 
+// testDeadline is until when an event has to come.
+func testDeadline() time.Time { return time.Now().Add(testTimeout) }
+
 // A fixture is a channel and a server over the in-process transport, each with
 // a Next queue.
 type fixture struct {
@@ -40,8 +43,14 @@ func newFixtureServer(t testing.TB, opts ...ServerOption) (*Server, *cq.Queue) {
 // connectFixture joins a channel to the server of f and shuts both down at the end.
 func connectFixture(t testing.TB, s *Server, scq *cq.Queue, opts ...ChannelOption) *fixture {
 	t.Helper()
+	return connectFixtureOver(t, inproc.Config{}, s, scq, opts...)
+}
+
+// connectFixtureOver is connectFixture with a connection as cfg says.
+func connectFixtureOver(t testing.TB, cfg inproc.Config, s *Server, scq *cq.Queue, opts ...ChannelOption) *fixture {
+	t.Helper()
 	f := &fixture{t: t, server: s, scq: scq, cq: cq.New(cq.Next, cq.Config{Name: "client", Debug: true})}
-	f.clientEnd, f.serverEnd = inproc.Pair(inproc.Config{})
+	f.clientEnd, f.serverEnd = inproc.Pair(cfg)
 	if err := s.ServeTransport(f.serverEnd); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +63,7 @@ func connectFixture(t testing.TB, s *Server, scq *cq.Queue, opts ...ChannelOptio
 		f.server.Close()
 		for _, q := range []*cq.Queue{f.cq, f.scq} {
 			q.Shutdown()
-			for ev := q.Next(time.Now().Add(testTimeout)); ev.Type != cq.QueueShutdown; ev = q.Next(time.Now().Add(testTimeout)) {
+			for ev := q.Next(testDeadline()); ev.Type != cq.QueueShutdown; ev = q.Next(testDeadline()) {
 				if ev.Type == cq.QueueTimeout {
 					t.Errorf("%s queue: a batch never posted its event", q.Name())
 					return
@@ -108,7 +117,7 @@ func (f *fixture) start(c Call, tag cq.Tag, ops ...Op) {
 // expect waits for the event of tag, which has to be the next one of q.
 func (f *fixture) expect(q *cq.Queue, tag cq.Tag, success bool) {
 	f.t.Helper()
-	ev := q.Next(time.Now().Add(testTimeout))
+	ev := q.Next(testDeadline())
 	if ev.Type != cq.OpComplete || ev.Tag != tag || ev.Success != success {
 		f.t.Fatalf("event = %v %v success=%t, want %v success=%t", ev.Type, ev.Tag, ev.Success, tag, success)
 	}
@@ -118,7 +127,7 @@ func (f *fixture) expect(q *cq.Queue, tag cq.Tag, success bool) {
 func (f *fixture) expectAll(q *cq.Queue, want map[cq.Tag]bool) {
 	f.t.Helper()
 	for len(want) > 0 {
-		ev := q.Next(time.Now().Add(testTimeout))
+		ev := q.Next(testDeadline())
 		success, ok := want[ev.Tag]
 		if ev.Type != cq.OpComplete || !ok || ev.Success != success {
 			f.t.Fatalf("event = %v %v success=%t, want one of %v", ev.Type, ev.Tag, ev.Success, want)
