@@ -3,6 +3,7 @@ package surface
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 )
@@ -77,6 +79,50 @@ func TestUnaryOverHTTP2(t *testing.T) {
 			t.Errorf("Serve = %v", err)
 		}
 		ch.Close()
+	})
+}
+
+// TestQueuedCallKeepsItsPlace: a call that waits for the limit of open streams
+// is not put behind the others when more of its operations are started.
+func TestQueuedCallKeepsItsPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lis := memconn.Listen()
+		s, scq := newFixtureServer(t, WithLogger(quietLogger()), WithHTTP2(http2.Config{MaxStreams: 1}))
+		s.Start()
+		go s.Serve(lis)
+		defer s.Close()
+		ch := newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) })
+		defer ch.Close()
+		if err := ch.Ready(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the limit is known
+		var reqs [3]RequestedCall
+		for i := range reqs {
+			s.RequestCall(&reqs[i], nil, scq, i)
+		}
+		var calls [3]Call
+		for i := range calls {
+			calls[i], _ = ch.CreateCall(CallParams{Method: fmt.Sprint("/call/", i)})
+			calls[i].StartBatch([]Op{opSendHeaders(), {Type: RecvStatusOnClient}}, "begin")
+			synctest.Wait()
+		}
+		calls[1].StartBatch([]Op{opSend("x"), opClose()}, "send")
+		for i := range calls {
+			synctest.Wait()
+			if ev := scq.TryNext(); ev.Tag != i || reqs[i].Call.Method() != fmt.Sprint("/call/", i) {
+				t.Fatalf("request %d: %v %v, method %q", i, ev.Type, ev.Tag, reqs[i].Call.Method())
+			}
+			reqs[i].Call.StartBatch([]Op{opStatus(status.OK, "")}, "status")
+			reqs[i].Call.Pluck("status", nil)
+			if ev := calls[i].Pluck("begin", nil); !ev.Success {
+				t.Errorf("call %d: %v", i, ev)
+			}
+		}
+		for i := range calls {
+			calls[i].Release()
+			reqs[i].Call.Release()
+		}
 	})
 }
 

@@ -38,7 +38,9 @@ func (s *session) performSend(st *stream, b *transport.StreamOpBatch) {
 	case st.err != nil || st.state == stateClosed:
 		s.failSends(st, st.err)
 	case st.ops.sim != nil && s.role == client:
-		s.begin(st)
+		if b == st.ops.sim { // else it waits for its turn, and keeps its place
+			s.begin(st)
+		}
 	case st.ops.sim != nil:
 		if s.sendInitial(st) {
 			s.pump(st)

@@ -75,6 +75,26 @@ func TestHeldBatchesGoDownInOrder(t *testing.T) {
 	})
 }
 
+// TestHeldMessageGoesDownBeforeTheHalfClose: the batch that begins the stream
+// ends the sending side too, and a message was started before it.
+func TestHeldMessageGoesDownBeforeTheHalfClose(t *testing.T) {
+	run(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.serve("a:1", nil)
+		w.resolve("a:1")
+		call := w.begin(callstack.CallArgs{})
+		call.Do(transport.OpSendMessage)
+		call.Do(transport.OpSendInitialMetadata | transport.OpSendTrailingMetadata)
+		want := []transport.OpSet{transport.OpSendMessage, transport.OpSendInitialMetadata | transport.OpSendTrailingMetadata}
+		if got := w.transport(0).Streams()[0].Batches(); !slices.Equal(got, want) {
+			t.Errorf("the stream got %v, want %v", got, want)
+		}
+		call.Do(transport.OpCancelStream, cancelWith(status.Error(status.Canceled, "enough")))
+		call.Unref()
+		w.close()
+	})
+}
+
 func TestCallWithoutConnection(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
