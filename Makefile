@@ -22,7 +22,7 @@ WASM      := js/wasm
 in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
-.PHONY: all help walk test fuzz fuzz-short test-full h2spec h2specd end2end attacks check fmt vet lint layers bars \
+.PHONY: all help walk test fuzz fuzz-short test-full poison h2spec h2specd end2end attacks check fmt vet lint layers bars \
 	checkapi api generate checkgenerate bench release clean
 
 all: check test ## check and test: what a change must pass
@@ -46,8 +46,13 @@ fuzz: $(BIN)/testsum ## each fuzz target for FUZZTIME (5m)
 	@$(BIN)/testsum -only=fuzz -fuzztime=$(FUZZTIME)
 
 test-full: FUZZTIME = 1m
-test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m
+test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m, make poison
 	@$(BIN)/testsum -full -timeout=30m -fuzztime=$(FUZZTIME)
+	@$(MAKE) --no-print-directory poison
+
+poison: ## the tests of layers 4 and 5 in a build that fills released call blocks, so that late uses are found
+	@echo "test: released call blocks are filled"
+	@$(GO) test -tags strata_poison $(if $(shell command -v $${CC:-cc}),-race) ./layer4_surface/... ./layer5_stubs/...
 
 # Both are part of make test. Here H2SPECFLAGS=-v shows what a case expected.
 h2spec: $(BIN)/h2spec ## the 146 cases of h2spec: the transport, plain and TLS, and the whole server

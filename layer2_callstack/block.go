@@ -45,7 +45,11 @@ func (b *Block) Start() (generation uint32) {
 }
 
 // Ref adds a reference to a block that the caller already refers to.
-func (b *Block) Ref() { b.state.Add(1) }
+func (b *Block) Ref() {
+	if uint32(b.state.Add(1)) == 1 {
+		panic("callstack: a reference to a block that nobody refers to")
+	}
+}
 
 // Acquire adds a reference if the block is still in the use that generation
 // names. It is how a handle is checked.

@@ -54,6 +54,7 @@ func TestBlockMisuse(t *testing.T) {
 		misuse     func(b *callstack.Block)
 	}{
 		{"released too often", "released more often", func(b *callstack.Block) { b.Unref(); b.Unref() }},
+		{"referred to after its release", "nobody refers to", func(b *callstack.Block) { b.Unref(); b.Ref() }},
 		{"taken while in use", "with 1 references was taken", func(b *callstack.Block) { b.Start() }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

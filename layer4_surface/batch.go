@@ -8,6 +8,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
 )
 
 // A batch is the memory of one StartBatch until its event is dequeued: gRPC
@@ -169,6 +170,8 @@ func (c *call) batchAt(slot uint32) *batch {
 	at := &c.slots[bits.TrailingZeros32(slot/stateSlot0)]
 	if *at == nil {
 		*at = &batch{call: c, slot: slot}
+	} else if poison.On {
+		(*at).cure()
 	}
 	return *at
 }

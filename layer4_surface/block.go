@@ -9,6 +9,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
 )
 
 // A call is the call block: everything that one RPC needs at a time, made once
@@ -136,6 +137,8 @@ func (p *callPool) get() (*call, uint32) {
 	c, _ := p.blocks.Get().(*call)
 	if c == nil {
 		c = p.newCall()
+	} else if poison.On {
+		c.cure()
 	}
 	if p.trace.on() {
 		c.id = p.trace.nextCall()
@@ -177,6 +180,9 @@ func (c *call) Recycle() {
 	c.batches.Store(0)
 	c.peer.Store(nil)
 	c.state.Store(0)
+	if poison.On {
+		c.poison()
+	}
 	c.pool.blocks.Put(c)
 }
 
@@ -188,4 +194,45 @@ func (r *recvSide) reset(lists bool) {
 	}
 	r.headers.Store(headersNone)
 	r.early, r.finalMD, r.result, r.cancelled = nil, nil, nil, nil
+}
+
+// poison fills a block that goes back to its pool: a late batch is refused or
+// finds no queue, a late callback or reference panics. Built with the tag
+// strata_poison only.
+func (c *call) poison() {
+	c.method, c.simFlags = poison.Text, ^uint32(0)
+	c.state.Store(^uint32(0))
+	c.stack.Args.Owner, c.stack.Args.Path = poison.Owner, poison.Text
+	c.recv.headers.Store(uint32(poison.Ops))
+}
+
+// cure checks that nobody has touched the block since, and empties it.
+func (c *call) cure() {
+	args := &c.stack.Args
+	poison.Check("a call", c.method == poison.Text && c.simFlags == ^uint32(0) && c.queue == nil &&
+		c.state.Load() == ^uint32(0) && args.Owner == poison.Owner && args.Path == poison.Text)
+	poison.Check("what a call receives", c.recv.headers.Load() == uint32(poison.Ops) && c.recv.early == nil &&
+		c.recv.finalMD == nil && c.recv.result == nil && c.recv.cancelled == nil && c.recv.initial.Len() == 0 && c.recv.trailing.Len() == 0)
+	c.method, c.simFlags = "", 0
+	c.state.Store(0)
+	c.stack.Args = callstack.CallArgs{}
+	c.recv.headers.Store(headersNone)
+}
+
+// poison fills a batch whose event was dequeued.
+func (b *batch) poison() {
+	op := &b.op
+	b.tag = poison.Text
+	b.steps.Store(poison.Steps)
+	op.Ops, op.OnComplete = poison.Ops, poison.Dead
+	op.RecvInitialMetadata.Ready, op.RecvMessage.Ready, op.RecvTrailingMetadata.Ready = poison.Dead, poison.Dead, poison.Dead
+}
+
+// cure checks that nobody has touched the batch since, and empties it.
+func (b *batch) cure() {
+	op := &b.op
+	poison.Check("a batch", b.tag == poison.Text && b.steps.Load() == poison.Steps && op.Ops == poison.Ops && op.OnComplete == poison.Dead &&
+		op.RecvInitialMetadata.Ready == poison.Dead && op.RecvMessage.Ready == poison.Dead && op.RecvMessage.Message == nil &&
+		op.RecvTrailingMetadata.Ready == poison.Dead && !op.SendMessage.WriteClosed && !b.failed.Load() && b.message == nil)
+	*b = batch{call: b.call, slot: b.slot}
 }

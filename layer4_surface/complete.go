@@ -2,6 +2,7 @@ package surface
 
 import (
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
 )
 
 // start gives the batch to the layers below. It may have completed, and its
@@ -141,6 +142,9 @@ func (b *batch) CompletionDone(*cq.Completion) { b.free() }
 func (b *batch) free() {
 	c, claimed := b.call, b.claimed
 	*b = batch{call: c, slot: b.slot}
+	if poison.On {
+		b.poison()
+	}
 	c.state.And(^claimed)
 	c.Unref()
 }
