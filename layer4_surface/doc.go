@@ -22,7 +22,8 @@
 // # Contract
 //
 //   - Up: a batch, watch or ping that is accepted posts its tag exactly once; one
-//     that is refused has started nothing. Errors and their order are gRPC core's.
+//     that is refused has started nothing. Errors and their order are gRPC core's;
+//     deviations.md lists every difference of batches, with its reason.
 //   - Up: every call ends with one status; the first one counts. The event of
 //     recv_status_on_client is the last of the receiving ones.
 //   - Up: handles are values that know which use of their memory they belong
