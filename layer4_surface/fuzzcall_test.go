@@ -137,6 +137,7 @@ func (w *fuzzWorld) step() {
 			e.released = true
 		}
 	case doSleep:
+		//bars:allow sleep FuzzCall runs its scripts in a bubble
 		time.Sleep(time.Duration(w.byte()) * 100 * time.Millisecond)
 	case doRequest:
 		req, tag := new(RequestedCall), w.tag("request")
