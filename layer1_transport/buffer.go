@@ -24,6 +24,10 @@ type Buffer struct {
 	// Compressed is the flag byte of the gRPC-HTTP2 Length-Prefixed-Message.
 	Compressed bool
 
+	// WireLen is the length that a message had in compressed form before layer
+	// 2 inflated it; 0 for one that came as it is.
+	WireLen int
+
 	class int8 // index into bufferPools; -1 is not pooled
 }
 
@@ -125,6 +129,6 @@ func (b *Buffer) Release() {
 		return
 	}
 	b.data = b.data[:0]
-	b.Compressed = false
+	b.Compressed, b.WireLen = false, 0
 	bufferPools[b.class].Put(b)
 }

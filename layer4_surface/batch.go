@@ -243,6 +243,9 @@ func (b *batch) sendHeaders(o *Op) {
 		md.Path, md.Authority, md.Deadline = c.method, c.stack.Args.Authority, c.deadline
 	}
 	appendPairs(md, o.SendMetadata)
+	if o.SendMetadata != nil {
+		md.Encoding = o.SendMetadata.Encoding
+	}
 	b.op.Ops |= transport.OpSendInitialMetadata
 	b.op.SendInitialMetadata = transport.SendInitialMetadata{MD: md, Flags: o.Flags | c.simFlags, Peer: &c.peer}
 }

@@ -8,6 +8,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
 )
@@ -126,8 +127,9 @@ const (
 // or connection that made them, since they contain its stream.
 type callPool struct {
 	// Set by its owner, read-only afterwards.
-	stack *callstack.ChannelStack
-	trace tracer
+	stack   *callstack.ChannelStack
+	trace   tracer
+	codings *encoding.Set
 
 	blocks sync.Pool
 }

@@ -11,6 +11,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -142,6 +143,22 @@ func (h Call) Deadline() time.Time {
 	}
 	defer h.c.Unref()
 	return h.c.deadline
+}
+
+// EncodingForLevel returns the coding that a level of compression stands for in
+// this call, for the Encoding slot of [Op.SendMetadata]: one that this end
+// knows and, on a server, that the client accepts. It is gRPC core's
+// grpc_call_compression_for_level.
+func (h Call) EncodingForLevel(level encoding.Level) string {
+	if !h.acquire() {
+		return encoding.Identity
+	}
+	defer h.c.Unref()
+	codings := h.c.pool.codings
+	if h.c.server == nil {
+		return codings.ForLevel(level, codings.Accept())
+	}
+	return codings.ForLevel(level, h.c.recv.initial.AcceptEncoding)
 }
 
 // ID is the number of the call in traces, 0 without a trace.

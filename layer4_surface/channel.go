@@ -53,6 +53,9 @@ const nameClientChannel = "CLIENT_CHANNEL"
 // target or an option is an error that quotes it.
 func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	cfg := newChannelConfig(opts)
+	if cfg.fault != nil {
+		return nil, fmt.Errorf("surface: channel to %q: compression: %w", target, cfg.fault)
+	}
 	cc, err := clientchannel.New(clientchannel.Config{
 		Target:            target,
 		DefaultScheme:     cfg.defaultScheme,
@@ -86,6 +89,9 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, error) {
 	cfg := newChannelConfig(opts)
 	target := t.Name() + ":" + t.Peer().String()
+	if cfg.fault != nil {
+		return nil, fmt.Errorf("surface: channel to %q: compression: %w", target, cfg.fault)
+	}
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
@@ -128,7 +134,7 @@ func newChannel(target string, b *callstack.Builder, cfg channelConfig, control 
 		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
 	}
 	c := &Channel{target: target, control: control, direct: t, closed: make(chan struct{})}
-	c.calls.stack, c.calls.trace = stack, newTracer(cfg.trace)
+	c.calls.stack, c.calls.trace, c.calls.codings = stack, newTracer(cfg.trace), cfg.codings
 	c.watches.State, c.watches.Perform = func() connectivity.State { return c.State(false) }, stack.StartTransportOp
 	if c.calls.trace.on() {
 		c.calls.trace.channel("channel.create", target, nil)

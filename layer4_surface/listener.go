@@ -247,7 +247,7 @@ func (s *Server) attach(t transport.Transport, counted bool) error {
 	if n := len(s.queues); n > 1 {
 		c.queue = int(s.nextQueue.Add(1)-1) % n
 	}
-	c.calls.stack, c.calls.trace = stack, s.trace
+	c.calls.stack, c.calls.trace, c.calls.codings = stack, s.trace, s.cfg.codings
 	if !s.life.Join(c) { // draining began while the handshake was under way
 		stack.Destroy()
 		return ErrServerClosed

@@ -11,6 +11,8 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -33,6 +35,9 @@ type endConfig struct {
 	http2       http2.Config
 	logger      *slog.Logger
 	trace       trace.Sink
+
+	codings *encoding.Set // that stack.Compression stands for
+	fault   error         // why there is none
 }
 
 // withDefaults returns a copy with what is derived filled in.
@@ -44,6 +49,7 @@ func (c endConfig) withDefaults() endConfig {
 	if c.credentials != nil && c.credentials.Info().SecurityProtocol == "tls" {
 		c.stack.Scheme = "https"
 	}
+	c.codings, c.fault = c.stack.Compression.Set()
 	return c
 }
 
@@ -106,6 +112,13 @@ func WithMaxRecvMessageSize(n int) Option {
 // default, 0, is no bound.
 func WithMaxSendMessageSize(n int) Option {
 	return endOption(func(c *endConfig) { c.stack.MaxSend = n })
+}
+
+// WithCompression says how messages are coded over HTTP/2. Without it gzip and
+// deflate are read, and nothing is compressed unless a call asks for it: by the
+// Encoding slot of [Op.SendMetadata].
+func WithCompression(cfg compression.Config) Option {
+	return endOption(func(c *endConfig) { c.stack.Compression = cfg })
 }
 
 // WithHTTP2 tunes the connections. Logger and Trace of cfg are ignored; they

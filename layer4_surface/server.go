@@ -54,13 +54,17 @@ const (
 	DefaultMaxHandshakes = 1000
 )
 
-// NewServer returns a server without listeners, queues and methods.
+// NewServer returns a server without listeners, queues and methods. It panics if
+// WithCompression was given what cannot be.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{life: lifetime.New(), methods: map[methodKey]*matcher{}}
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
 	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
+	if s.cfg.fault != nil {
+		panic(fmt.Sprintf("surface: NewServer: compression: %v", s.cfg.fault))
+	}
 	s.cfg.http2.Logger = slog.New(warnlimit.New(s.cfg.logger.Handler(), warnInterval))
 	s.cfg.pending = s.cfg.pending.withDefaults()
 	if s.cfg.handshake <= 0 {

@@ -70,8 +70,10 @@ type Op struct {
 	// Flags are transport.Flag… values.
 	Flags uint32
 
-	// SendMetadata holds the pairs to send. Only its pairs are used, and they
-	// are copied. Nil is none.
+	// SendMetadata holds the pairs to send, which are copied. With
+	// SendInitialMetadata its Encoding slot names the coding of the messages that
+	// are sent, as gRPC core's key grpc-internal-encoding-request does; empty is
+	// that of the channel or server. Nothing else is used. Nil is none.
 	SendMetadata *metadata.List
 
 	// RecvMetadata is where received pairs go. Nil drops them.

@@ -36,6 +36,8 @@ type endConfig struct {
 	http2  http2.Config
 	logger *slog.Logger
 	trace  trace.Sink
+
+	compression CompressionConfig
 }
 
 type endOption func(*endConfig)
@@ -180,6 +182,8 @@ type callConfig struct {
 	authority       string
 	maxSend         sizeLimit
 	maxRecv         int // 0 is the channel's
+	compressor      string
+	compressed      *bool
 	onFinish        []func(error)
 }
 

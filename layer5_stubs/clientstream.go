@@ -100,6 +100,7 @@ func newStream(ctx context.Context, desc *StreamDesc, cc *ClientConn, method str
 func (s *clientStream) begin() error {
 	var initial metadata.List
 	appendMD(&initial, metadata.Outgoing(s.ctx))
+	initial.Encoding = s.cfg.compressor
 	flags := s.cfg.flags
 	if !s.desc.ClientStreams {
 		flags |= transport.FlagCorked // the only message follows at once
@@ -225,7 +226,7 @@ func (s *clientStream) SendMsg(m any) error {
 	if s.cc.trace.on() {
 		s.cc.trace.stub(s.event, "marshal", typeText(m), trace.DirDown, nil)
 	}
-	s.send.ops[0] = surface.Op{Type: surface.SendMessage, Message: buf}
+	s.send.ops[0] = surface.Op{Type: surface.SendMessage, Message: buf, Flags: messageFlags(m)}
 	ops := s.send.ops[:1]
 	if !s.desc.ClientStreams {
 		s.send.closed = true
@@ -321,6 +322,7 @@ func (s *clientStream) RecvMsg(m any) error {
 		return s.recvEnded()
 	}
 	defer buf.Release()
+	s.cfg.note(buf)
 	if err := s.decode(buf, m); err != nil {
 		return s.abort(err)
 	}

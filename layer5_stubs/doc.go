@@ -22,8 +22,8 @@
 //   - A handler that panics or ends its goroutine ends its own call only.
 //   - Down: package surface. A client's call has a PLUCK queue of its own, in
 //     which the caller's goroutine waits; a server has one CALLBACK queue.
-//   - Not here: codecs other than protocol buffers, compression by choice,
-//     call credentials, service config.
+//   - Not here: codecs other than protocol buffers, call credentials, service
+//     config.
 //
 // # Goroutines
 //

@@ -51,8 +51,9 @@ type serverCall struct {
 	ctx    *handlerContext
 	decode func(any) error // decodeRequest, bound once
 
-	refs atomic.Int32
-	end  surface.CallStatus // how the stream ended
+	refs       atomic.Int32
+	compressed atomic.Bool        // the last message that was received came so
+	end        surface.CallStatus // how the stream ended
 
 	// Of the handler's goroutine.
 	closeOps  [1]surface.Op
@@ -69,6 +70,7 @@ type response struct {
 	header     *metadata.List
 	trailer    *metadata.List
 	headerSent bool
+	compressor string // from SetSendCompressor
 }
 
 // reset empties the response and keeps the memory of its lists.
@@ -78,7 +80,7 @@ func (r *response) reset() {
 			l.Reset()
 		}
 	}
-	r.headerSent = false
+	r.headerSent, r.compressor = false, ""
 }
 
 // The closures of a serverCall.
@@ -139,6 +141,7 @@ func (s *Server) recycle(c *serverCall) {
 	c.req.Payload.Release()
 	c.req = surface.RequestedCall{}
 	c.method, c.ctx, c.end, c.event = nil, nil, surface.CallStatus{}, 0
+	c.compressed.Store(false)
 	clear(c.closeOps[:])
 	clear(c.answerOps[:])
 	s.calls.Put(c)
@@ -216,6 +219,9 @@ func (c *serverCall) decodeRequest(m any) error {
 	}
 	c.req.Payload = nil
 	defer buf.Release()
+	if buf.WireLen > 0 {
+		c.noteRequest(buf)
+	}
 	if s := c.method.server; s.trace.on() {
 		c.event = s.trace.server(c.event, c.req.Call.ID(), "unmarshal", typeText(m), trace.DirUp, nil)
 	}
@@ -248,7 +254,7 @@ func (c *serverCall) answer(reply any, err error) {
 	ops := c.answerOps[:0]
 	r := &c.response
 	if buf != nil || !r.headerSent && r.header != nil && r.header.Len() > 0 {
-		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: r.header})
+		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: r.takeHeader()})
 	}
 	if buf != nil {
 		ops = append(ops, surface.Op{Type: surface.SendMessage, Message: buf})

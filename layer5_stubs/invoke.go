@@ -122,8 +122,9 @@ func (cc *ClientConn) run(ctx context.Context, u *unaryCall, method string, args
 		return err
 	}
 	appendMD(&u.initial, metadata.Outgoing(ctx))
+	u.initial.Encoding = u.compressor
 	u.ops[opSendHeaders].Flags = u.flags
-	u.ops[opSendMessage].Message = buf
+	u.ops[opSendMessage].Message, u.ops[opSendMessage].Flags = buf, messageFlags(args)
 	u.ops[opRecvMessage].Limit = u.maxRecv
 	if fault := call.StartBatch(u.ops[:], u); fault != surface.CallOK {
 		u.ops[opSendMessage].Message = nil
@@ -153,6 +154,7 @@ func (cc *ClientConn) result(ctx context.Context, u *unaryCall, method string, r
 	if cc.trace.on() {
 		u.event = cc.trace.stub(u.event, "unmarshal", typeText(reply), trace.DirUp, nil)
 	}
+	u.note(u.message)
 	return unmarshal("client", u.message, reply)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 	"github.com/strata-grpc/strata/layer5_stubs/internal/worker"
@@ -23,13 +24,14 @@ import (
 // on goroutines that the server keeps.
 type Server struct {
 	// Set by NewServer, read-only afterwards.
-	cfg    serverConfig
-	server *surface.Server
-	queue  *cq.Queue // Callback
-	unary  UnaryServerInterceptor
-	stream StreamServerInterceptor
-	logger *slog.Logger
-	trace  observer
+	cfg     serverConfig
+	server  *surface.Server
+	queue   *cq.Queue // Callback
+	unary   UnaryServerInterceptor
+	stream  StreamServerInterceptor
+	logger  *slog.Logger
+	trace   observer
+	codings *encoding.Set
 
 	workers worker.Pool
 	calls   sync.Pool     // *serverCall
@@ -62,7 +64,9 @@ func NewServer(opts ...ServerOption) *Server {
 	s.unary, s.stream = chainUnaryServer(c.unary), chainStreamServer(c.stream)
 	s.server = surface.NewServer(append([]surface.ServerOption{
 		surface.WithHTTP2(c.http2), surface.WithLogger(s.logger), surface.WithTrace(c.trace),
+		surface.WithCompression(c.compression),
 	}, c.options...)...)
+	s.codings, _ = c.compression.Set() // layer 4 has checked it
 	s.queue = cq.New(cq.Callback, cq.Config{Name: "server", Observer: surface.NewQueueObserver(c.trace)})
 	err := s.server.RegisterCompletionQueue(s.queue)
 	if err == nil {

@@ -74,7 +74,7 @@ func (c *handlerContext) takeHeader(what string) (header *metadata.List, first b
 		return nil, false, c.call.req.Call, nil
 	}
 	r.headerSent = true
-	header, r.header = r.header, nil
+	header, r.header = r.takeHeader(), nil
 	return header, true, c.call.req.Call, nil
 }
 
@@ -156,6 +156,8 @@ type serverRecv struct {
 	ops     [1]surface.Op
 	message *transport.Buffer
 	got     bool // a message was received
+
+	compressed bool // the last one came so
 }
 
 // stream runs the handler of a call with a stream.
@@ -212,7 +214,7 @@ func (s *serverStream) SendMsg(m any) error {
 		buf.Release()
 		return err
 	}
-	ops := append(s.send.ops[:0], surface.Op{Type: surface.SendMessage, Message: buf})
+	ops := append(s.send.ops[:0], surface.Op{Type: surface.SendMessage, Message: buf, Flags: messageFlags(m)})
 	if first {
 		ops = append(ops, surface.Op{Type: surface.SendInitialMetadata, SendMetadata: header})
 	}
@@ -250,6 +252,10 @@ func (s *serverStream) RecvMsg(m any) error {
 		return io.EOF
 	}
 	s.recv.got = true
+	if was := buf.WireLen > 0; was != s.recv.compressed {
+		s.recv.compressed = was
+		s.ctx.noteRequest(buf)
+	}
 	if o := method.server.trace; o.on() {
 		o.server(0, s.call.ID(), "unmarshal", typeText(m), trace.DirUp, nil)
 	}

@@ -154,6 +154,7 @@ func (s *stream) send(b *transport.StreamOpBatch, sent *sentEvents) {
 			slot.Store(l.conn.peer)
 		}
 		out.headers.CopyFrom(b.SendInitialMetadata.MD)
+		out.headers.Encoding = "" // what the application wished for; messages are handed over as they are
 		out.headersSent, out.began = !l.waiting, sent.begin
 	}
 	if b.Ops.Has(transport.OpSendTrailingMetadata) {

@@ -48,11 +48,12 @@ func (s *Stream) SentTrailers() *metadata.List {
 	return l
 }
 
-// SentMessage returns the last message whose sending is done.
-func (s *Stream) SentMessage() string {
+// SentMessage returns the last message whose sending is done, and its
+// Compressed-Flag.
+func (s *Stream) SentMessage() (data string, compressed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return string(s.message)
+	return string(s.message), s.compressed
 }
 
 // Canceled returns why the call was cancelled, nil if it was not.

@@ -22,6 +22,7 @@ type Stream struct {
 	headers    metadata.List
 	trailers   metadata.List
 	message    []byte
+	compressed bool // the flag of message
 	cancelErr  error
 	ended      bool // recv_trailing_metadata was delivered
 	sends      []*transport.StreamOpBatch
@@ -133,7 +134,7 @@ func (s *Stream) endSendsLocked(err error) {
 	for i, b := range s.sends {
 		s.sends[i] = nil
 		if m := &b.SendMessage; b.Ops.Has(transport.OpSendMessage) {
-			s.message = append(s.message[:0], m.Buf.Bytes()...)
+			s.message, s.compressed = append(s.message[:0], m.Buf.Bytes()...), m.Buf.Compressed
 			m.Buf.Release()
 			m.Buf, m.WriteClosed = nil, s.ended
 		}

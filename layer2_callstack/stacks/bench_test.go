@@ -70,12 +70,12 @@ func BenchmarkFilter(b *testing.B) {
 		{"deadline/side=client", callstacktest.Client, never, []callstack.Filter{deadline.New()}},
 		{"deadline/side=client/armed", callstacktest.Client, hour, []callstack.Filter{deadline.New()}},
 		{"http_client/side=client", callstacktest.Client, never, []callstack.Filter{httpclient.New(httpclient.Config{})}},
-		{"compression/side=client", callstacktest.Client, never, []callstack.Filter{compression.New()}},
+		{"compression/side=client", callstacktest.Client, never, []callstack.Filter{compression.New(compression.Config{})}},
 		{"none/side=server", callstacktest.Server, never, nil},
 		{"message_size/side=server", callstacktest.Server, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},
 		{"deadline/side=server", callstacktest.Server, never, []callstack.Filter{deadline.New()}},
 		{"http_server/side=server", callstacktest.Server, never, []callstack.Filter{httpserver.New()}},
-		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New()}},
+		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New(compression.Config{})}},
 	} {
 		b.Run("filter="+bc.name, func(b *testing.B) {
 			tr := &callstacktest.Transport{}

@@ -47,6 +47,9 @@ type Options struct {
 	// Authority is for calls that name none. Clients only.
 	Authority string
 
+	// Compression says how messages are coded over HTTP.
+	Compression compression.Config
+
 	// Extra are more filters, with the places where they are to stand.
 	Extra []Extra
 }
@@ -87,7 +90,7 @@ func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv}))
 	b.Add(deadline.New()).After(messagesize.Name)
 	b.Add(httpserver.New()).After(deadline.Name).If(overHTTP)
-	b.Add(compression.New()).After(httpserver.Name).If(overHTTP)
+	b.Add(compression.New(o.Compression)).After(httpserver.Name).If(overHTTP)
 	b.Add(connected.New()).Terminal()
 	o.addExtra(b)
 	return b
@@ -111,7 +114,7 @@ func addClient(b *callstack.Builder, o Options) {
 func addHTTPClient(b *callstack.Builder, o Options, http bool) {
 	cfg := httpclient.Config{Scheme: o.Scheme, UserAgent: o.UserAgent}
 	b.Add(httpclient.New(cfg)).After(messagesize.Name).Enabled(http)
-	b.Add(compression.New()).After(httpclient.Name).Enabled(http)
+	b.Add(compression.New(o.Compression)).After(httpclient.Name).Enabled(http)
 }
 
 func (o *Options) addExtra(b *callstack.Builder) {

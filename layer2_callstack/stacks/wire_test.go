@@ -15,6 +15,8 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -182,9 +184,17 @@ func TestFaultsOverTheWire(t *testing.T) {
 		{"a content-type of something else", stacks.Options{}, stacks.Options{},
 			func(b *callstacktest.Batch) { b.SendHeaders.ContentType = "text/plain" }, 0,
 			status.Unknown, `content-type "text/plain" is not gRPC's`, false},
-		{"a coding that the server does not know", stacks.Options{}, stacks.Options{},
+		{"a coding that the server does not know", stacks.Options{}, stacks.Options{Compression: compression.Config{Compressors: []encoding.Compressor{encoding.Deflate{}}}},
+			func(b *callstacktest.Batch) { b.SendHeaders.Encoding = "gzip" }, 0,
+			status.Unimplemented, `grpc-encoding "gzip" is not supported, "deflate" and "identity" are`, false},
+		{"a coding that the client does not know", stacks.Options{}, stacks.Options{},
 			func(b *callstacktest.Batch) { b.SendHeaders.Encoding = "br" }, 0,
-			status.Unimplemented, `grpc-encoding "br" is not supported`, false},
+			status.Internal, `compressor "br" is not known`, false},
+		{"a message that is too long once it is inflated", stacks.Options{}, stacks.Options{MaxRecv: 5000},
+			func(b *callstacktest.Batch) {
+				b.SendHeaders.Encoding = "gzip"
+				b.SendMessage.Buf.Append(make([]byte, 1<<20))
+			}, 0, status.ResourceExhausted, "passes the receive limit of 5000 bytes once inflated", true},
 		{"a compressed message without a coding", stacks.Options{}, stacks.Options{},
 			func(b *callstacktest.Batch) { b.SendMessage.Buf.Compressed = true }, 0,
 			status.Internal, "the peer named no grpc-encoding", true},

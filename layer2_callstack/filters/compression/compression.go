@@ -1,57 +1,105 @@
-// Package compression is the filter that knows how messages are coded. It
-// knows one coding, identity, and refuses the rest in the way that the gRPC
-// compression document asks for.
-//
-// # Contract
-//
-//   - recv_initial_metadata on a server: a request in a coding that is not
-//     known is answered with UNIMPLEMENTED and the codings that are.
-//   - recv_message: a message with the Compressed-Flag ends the call with
-//     INTERNAL, since no coding was agreed on. gRPC-HTTP2 Compressed-Flag
-//   - send_message passes as it is; grpc-encoding and grpc-accept-encoding are
-//     not sent, because identity is never listed.
-//   - The slots of grpc-encoding and grpc-accept-encoding are empty in what
-//     goes further up.
-//   - Not here: gzip and deflate, which need a registry of compressors, and
-//     with them the size limit while inflating.
 package compression
 
 import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
-	"github.com/strata-grpc/strata/layer2_callstack/filters/internal/contenttype"
-	"github.com/strata-grpc/strata/layer2_callstack/filters/internal/reject"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 )
 
 // Name is the name of the filter.
 const Name = "compression"
 
-// identity is the coding of messages that are not compressed.
-const identity = "identity"
+// DefaultMinSize is the length from which messages are compressed where
+// nothing else is configured: below it the frame of gzip, 18 bytes, and the time
+// cost more than a packet that stays as one saves.
+const DefaultMinSize = 256
 
-// New returns the filter. It serves clients and servers.
-func New() callstack.Filter { return filter{} }
+// Config says how messages are coded. The zero value reads gzip and deflate and
+// compresses nothing unless a call asks for it.
+type Config struct {
+	// Compressors are the codings that are known, in the order in which the peer
+	// is told of them. Nil means [encoding.Defaults]; a list without any knows
+	// none, so that compressed messages are refused.
+	Compressors []encoding.Compressor
 
-type filter struct{}
+	// Send is the coding of messages where the call asks for none. Empty means
+	// "identity". A server keeps to "identity" where the client does not list it.
+	Send string
 
-func (filter) Name() string { return Name }
+	// Mirror makes a server answer in the coding of the request where neither
+	// the call nor Send asks for one, as grpc-go does. It means nothing to a client.
+	Mirror bool
 
-func (filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	return &channel{callstack.ChannelBase{Next: next}}, nil
+	// MinSize is the length in bytes from which messages are compressed. 0
+	// means DefaultMinSize, less means all but empty ones.
+	MinSize int
+
+	// KeepCompressed leaves received messages as they are, with
+	// Buffer.Compressed set and the slot of grpc-encoding visible: for a proxy,
+	// or for an application that calls [encoding.Inflate] itself. A message that
+	// is compressed already when it is sent passes as it is in any case.
+	KeepCompressed bool
 }
 
-type channel struct{ callstack.ChannelBase }
+// Set returns the compressors of c, or what is wrong with c.
+func (c Config) Set() (*encoding.Set, error) {
+	list := c.Compressors
+	if list == nil {
+		list = encoding.Defaults()
+	}
+	set, err := encoding.NewSet(list)
+	if err != nil {
+		return nil, fmt.Errorf("option Compressors: %w", err)
+	}
+	if err := set.Check(c.Send); err != nil {
+		return nil, fmt.Errorf("option Send: %w", err)
+	}
+	return set, nil
+}
+
+// New returns the filter. It serves clients and servers.
+func New(cfg Config) callstack.Filter { return &filter{cfg} }
+
+type filter struct{ cfg Config }
+
+func (f *filter) Name() string { return Name }
+
+func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	set, err := f.cfg.Set()
+	if err != nil {
+		return nil, err
+	}
+	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg, set}
+	switch {
+	case ch.cfg.MinSize == 0:
+		ch.cfg.MinSize = DefaultMinSize
+	case ch.cfg.MinSize < 0:
+		ch.cfg.MinSize = 1
+	}
+	return ch, nil
+}
+
+type channel struct {
+	callstack.ChannelBase
+	cfg Config
+	set *encoding.Set
+}
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
-	return &call{CallBase: callstack.CallBase{Next: next}}
+	return &call{CallBase: callstack.CallBase{Next: next}, ch: ch}
 }
 
 // A call remembers the callbacks that it stands in for. One of each kind is
 // outstanding at most, and they run one after another.
 type call struct {
 	callstack.CallBase
+	ch   *channel
 	args *callstack.CallArgs
 
 	headers      *metadata.List
@@ -61,10 +109,21 @@ type call struct {
 	trailers     *metadata.List
 	trailersDone transport.Done
 
-	// encoding is the peer's grpc-encoding. failed is why this filter ended
-	// the call, nil if it did not. Both are for callbacks only.
-	encoding string
-	failed   error
+	// peer is what the peer said in its headers. On a server it is written
+	// before the headers go up, and nobody sends before that.
+	peer peerCoding
+	// failed is why this filter ended the call, nil if it did not. It is for
+	// callbacks only.
+	failed error
+
+	// send is the coding of what is sent, nil for identity. It is written with
+	// the headers, before state becomes stateKnown, and read after that.
+	send encoding.Compressor
+
+	state atomic.Uint32 // one of state…
+	mu    sync.Mutex    // a leaf
+	// Guarded by mu.
+	held []*transport.StreamOpBatch
 }
 
 func (c *call) Init(args *callstack.CallArgs) error {
@@ -72,9 +131,26 @@ func (c *call) Init(args *callstack.CallArgs) error {
 	return nil
 }
 
-func (c *call) Reset() { *c = call{CallBase: c.CallBase} }
+func (c *call) Reset() {
+	c.args = nil
+	c.headers, c.headersDone, c.message, c.messageDone, c.trailers, c.trailersDone = nil, nil, nil, nil, nil, nil
+	c.peer, c.failed, c.send = peerCoding{}, nil, nil
+	c.state.Store(stateUnknown)
+}
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpsRecv) {
+		c.intercept(b)
+	}
+	if b.Ops.Has(transport.OpsSend|transport.OpCancelStream) && c.startSend(b) {
+		return
+	}
+	c.Next.StartBatch(b)
+}
+
+// intercept puts the call between the receiving operations of b and whoever
+// waits for them.
+func (c *call) intercept(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpRecvInitialMetadata) {
 		c.headers, c.headersDone = b.RecvInitialMetadata.MD, b.RecvInitialMetadata.Ready
 		b.RecvInitialMetadata.Ready = (*onHeaders)(c)
@@ -87,87 +163,16 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.trailers, c.trailersDone = b.RecvTrailingMetadata.MD, b.RecvTrailingMetadata.Ready
 		b.RecvTrailingMetadata.Ready = (*onTrailers)(c)
 	}
-	c.Next.StartBatch(b)
 }
 
-// onHeaders is a call as the callback of recv_initial_metadata.
-type onHeaders call
-
-func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
-
-func (c *call) gotHeaders(err error) {
-	if err == nil {
-		md := c.headers
-		c.encoding = md.Encoding
-		// A request that is not gRPC is for http_server to answer. A client
-		// that named a coding may still send messages without it, but a server
-		// tells it at once which ones there are.
-		if c.args.Accepted != nil && !known(md.Encoding) && contenttype.Valid(md.ContentType) {
-			err = c.refuse(md)
-		}
-		strip(md)
-	}
-	c.headersDone.Run(err)
+// cancel ends the call with err. Caller is a callback.
+func (c *call) cancel(err error) {
+	c.failed = err
+	callstack.Cancel(c.Next, err)
+	c.dropHeld()
 }
 
-// refuse answers a request in a coding that is not known.
-func (c *call) refuse(md *metadata.List) error {
-	e := &transport.Error{
-		Code:   status.Unimplemented,
-		Layer:  Name,
-		Reason: "grpc-encoding " + contenttype.Quote(md.Encoding) + " is not supported, only \"identity\" is",
-	}
-	c.failed = e
-	reject.Send(c.Next, c.args.Owner, reject.Answer{
-		HTTPStatus:     "200",
-		ContentType:    contenttype.Media(md.ContentType),
-		Code:           e.Code,
-		Message:        e.Reason,
-		AcceptEncoding: identity,
-	})
-	return e
+// fault returns an error of this filter.
+func fault(code status.Code, reason string) *transport.Error {
+	return &transport.Error{Code: code, Layer: Name, Reason: reason}
 }
-
-// onMessage is a call as the callback of recv_message.
-type onMessage call
-
-func (c *onMessage) Run(err error) { (*call)(c).gotMessage(err) }
-
-func (c *call) gotMessage(err error) {
-	if m := c.message.Message; err == nil && m != nil && m.Compressed {
-		m.Release()
-		c.message.Message = nil
-		err = c.unexpected()
-		c.failed = err
-		callstack.Cancel(c.Next, err)
-	}
-	c.messageDone.Run(err)
-}
-
-// unexpected is the end of a call that got a message it cannot read.
-func (c *call) unexpected() error {
-	e := &transport.Error{Code: status.Internal, Layer: Name}
-	if known(c.encoding) {
-		e.Reason = "message has the Compressed-Flag, but the peer named no grpc-encoding"
-	} else {
-		e.Reason = "message is in grpc-encoding " + contenttype.Quote(c.encoding) + ", which was not offered"
-	}
-	return e
-}
-
-// onTrailers is a call as the callback of recv_trailing_metadata.
-type onTrailers call
-
-func (c *onTrailers) Run(err error) {
-	if c.failed != nil {
-		err = c.failed
-	}
-	strip(c.trailers)
-	c.trailersDone.Run(err)
-}
-
-// known reports whether messages in that coding can be read.
-func known(encoding string) bool { return encoding == "" || encoding == identity }
-
-// strip empties the slots that nobody above needs.
-func strip(md *metadata.List) { md.Encoding, md.AcceptEncoding = "", "" }

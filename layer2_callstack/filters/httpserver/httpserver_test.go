@@ -140,7 +140,7 @@ func TestAnswerInText(t *testing.T) {
 			if allow, ok := first.Get("allow"); ok != (tc.httpStatus == "405") {
 				t.Errorf("answered allow %q", allow)
 			}
-			if got := st.SentMessage(); got != tc.text || st.Sent(transport.OpSendMessage) != (tc.text != "") {
+			if got, _ := st.SentMessage(); got != tc.text || st.Sent(transport.OpSendMessage) != (tc.text != "") {
 				t.Errorf("answered %q, want %q", got, tc.text)
 			}
 			if !trailers.HasStatus {
