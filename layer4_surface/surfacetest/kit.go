@@ -53,6 +53,7 @@ func suite() []testCase {
 		shutdownCases(),
 		connectionCases(),
 		pingCases(),
+		compressionCases(),
 		waitingCases(),
 	)
 	place := map[string]int{}

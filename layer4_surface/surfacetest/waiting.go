@@ -15,18 +15,6 @@ func waitingCases() []testCase {
 			"MaxMessageLengthOnClientOnRequestViaServiceConfigWithIntegerJsonValue",
 			"MaxMessageLengthOnClientOnResponseViaServiceConfigWithIntegerJsonValue",
 		}},
-		{"max_message_length", "compression", []string{
-			"MaxMessageLengthOnServerOnRequestWithCompression", "MaxMessageLengthOnClientOnResponseWithCompression",
-		}},
-		{"compressed_payload", "compression", cross(
-			[]string{
-				"DisabledAlgorithm", "RequestWithExceptionallyUncompressedPayload", "RequestWithUncompressedPayload",
-				"RequestWithCompressedPayload", "RequestWithSendMessageBeforeInitialMetadata", "RequestWithServerLevel",
-				"RequestWithCompressedPayloadMetadataOverrideNoneToGzip",
-				"RequestWithCompressedPayloadMetadataOverrideDeflateToGzip",
-				"RequestWithCompressedPayloadMetadataOverrideDeflateToIdentity",
-			},
-			[]string{"DecompressInCore", "DecompressInApp"})},
 		{"max_connection_age", "max_age", []string{"MaxAgeForciblyClose", "MaxAgeGracefullyClose"}},
 		{"max_connection_idle", "max_age", []string{"MaxConnectionIdle"}},
 		{"http2_stats", "a call tracer", []string{"StreamStats"}},
@@ -78,17 +66,6 @@ func waitingCases() []testCase {
 		}
 	}
 	return cases
-}
-
-// cross joins every one of a with every one of b.
-func cross(a, b []string) []string {
-	var all []string
-	for _, x := range a {
-		for _, y := range b {
-			all = append(all, x+y)
-		}
-	}
-	return all
 }
 
 // notMirrored are the tests of gRPC core that there is no sense in having, and
