@@ -48,4 +48,6 @@
 // # Reading order
 //
 // basic_cases.go, call.go, rig.go, kit.go, fixture.go; then the other cases; waiting.go, report.go.
+//
+//bars:allow folder-size a file of cases for each subject, all of which need the rig
 package surfacetest
