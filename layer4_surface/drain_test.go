@@ -12,6 +12,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -396,5 +397,49 @@ func TestShutdownFromAHandler(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestDeafClientsDoNotHoldEachOther: clients that read nothing, so that not
+// even a GOAWAY can be written, are given up together.
+func TestDeafClientsDoNotHoldEachOther(t *testing.T) {
+	took := func(clients int) (d time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			lis := memconn.ListenSize(64) // what each direction holds
+			s, _ := newFixtureServer(t, WithLogger(quietLogger()))
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(lis) }()
+			var conns []net.Conn
+			for range clients {
+				nc, err := lis.Dial(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := nc.Write(frame.AppendSettings([]byte(frame.ClientPreface))); err != nil {
+					t.Fatal(err)
+				}
+				conns = append(conns, nc)
+			}
+			synctest.Wait()
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := s.Shutdown(ctx); err != nil {
+				t.Error(err)
+			}
+			d = time.Since(start)
+			<-served
+			for _, nc := range conns {
+				nc.Close()
+			}
+		})
+		return d
+	}
+	one := took(1)
+	if one == 0 || one > 30*time.Second {
+		t.Errorf("one deaf client held the end for %v", one)
+	}
+	if ten := took(10); ten != one {
+		t.Errorf("ten deaf clients held the end for %v, one for %v", ten, one)
 	}
 }

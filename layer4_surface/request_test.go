@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -242,6 +243,42 @@ func TestMultipleServerQueues(t *testing.T) {
 		q.Drain()
 	}
 	callback.Shutdown()
+}
+
+// TestStaleCallsMakeRoom: a call that comes finds those gone that have waited
+// too long, and its place among those that may wait.
+func TestStaleCallsMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, q := newFixtureServer(t, WithPendingLimits(PendingLimits{Soft: 2, Hard: 2, MaxWait: time.Second}))
+		f := connectFixture(t, s, q)
+		var states [4]clientState
+		var calls [4]Call
+		for i := range calls {
+			calls[i] = f.call(CallParams{})
+			if i == 3 {
+				time.Sleep(time.Second + 1)
+			}
+			f.start(calls[i], i, opSendHeaders(), states[i].opStatus())
+			if i == 2 {
+				f.expect(f.cq, 2, true)
+				states[2].wantStatus(t, status.ResourceExhausted, "too many calls wait for the server to request them")
+			}
+		}
+		f.expectAll(f.cq, map[cq.Tag]bool{0: true, 1: true})
+		for i := range 2 {
+			states[i].wantStatus(t, status.ResourceExhausted, "the call waited too long for the server to request it")
+		}
+		req := f.request("request")
+		f.expect(q, "request", true)
+		f.start(req.Call, "status", opStatus(status.OK, ""))
+		f.expect(q, "status", true)
+		req.Call.Release()
+		f.expect(f.cq, 3, true)
+		states[3].wantStatus(t, status.OK, "")
+		for _, c := range calls {
+			c.Release()
+		}
+	})
 }
 
 // TestManyPollers: calls of several connections come to the slots of one or
