@@ -225,7 +225,7 @@ func (s *Server) freeze() {
 // handlers that it is draining (see [Draining]), and returns nil when the calls
 // under way have ended and their handlers have returned. When ctx ends before
 // that, calls are cut off, the contexts of their handlers end, and the error
-// is that of ctx.
+// wraps that of ctx. A handler that calls it waits for itself until then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.freeze()
 	err := s.server.Shutdown(ctx)
