@@ -13,10 +13,10 @@ import (
 )
 
 // A channelEvent is what can happen to a channel. run makes it happen to one that
-// is in the state s and tells what came of it.
+// is in the state s, behind b, and tells what came of it.
 type channelEvent struct {
 	name string
-	run  func(t *testing.T, ch *Channel, q *cq.Queue, s connectivity.State) string
+	run  func(b *switchboard, ch *Channel, q *cq.Queue, s connectivity.State) string
 }
 
 // outcome takes the next event and tells its success, and its time if it did not
@@ -57,53 +57,57 @@ func unaryOutcome(t *testing.T, ch *Channel, p CallParams) string {
 }
 
 var channelEvents = []channelEvent{
-	{"check", func(_ *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+	{"check", func(_ *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
 		return ch.State(false).String()
 	}},
-	{"check and connect", func(_ *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+	{"check and connect", func(_ *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
 		return ch.State(true).String()
 	}},
-	{"watch", func(t *testing.T, ch *Channel, q *cq.Queue, s connectivity.State) string {
-		startWatch(t, ch, s, 500*time.Millisecond, q, "watch")
-		return outcome(t, q)
+	{"watch", func(b *switchboard, ch *Channel, q *cq.Queue, s connectivity.State) string {
+		startWatch(b.t, ch, s, 500*time.Millisecond, q, "watch")
+		return outcome(b.t, q)
 	}},
-	{"watch another", func(t *testing.T, ch *Channel, q *cq.Queue, s connectivity.State) string {
-		startWatch(t, ch, (s+1)%(connectivity.Shutdown+1), 500*time.Millisecond, q, "watch")
-		return outcome(t, q)
+	{"watch another", func(b *switchboard, ch *Channel, q *cq.Queue, s connectivity.State) string {
+		startWatch(b.t, ch, (s+1)%(connectivity.Shutdown+1), 500*time.Millisecond, q, "watch")
+		return outcome(b.t, q)
 	}},
-	{"ping", func(t *testing.T, ch *Channel, q *cq.Queue, _ connectivity.State) string {
+	{"ping", func(b *switchboard, ch *Channel, q *cq.Queue, _ connectivity.State) string {
 		if e := ch.StartPing(q, "ping"); e != CallOK {
 			return e.String()
 		}
-		return outcome(t, q)
+		return outcome(b.t, q)
 	}},
-	{"call", func(t *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
-		return unaryOutcome(t, ch, CallParams{})
+	{"call", func(b *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+		return unaryOutcome(b.t, ch, CallParams{})
 	}},
-	{"call that waits", func(t *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
-		return unaryOutcome(t, ch, CallParams{WaitForReady: true})
+	{"call that waits", func(b *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+		return unaryOutcome(b.t, ch, CallParams{WaitForReady: true})
 	}},
-	{"register", func(_ *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+	{"register", func(_ *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
 		_, err := ch.RegisterCall("/a/b", "")
 		return status.CodeOf(err).String()
 	}},
-	{"ready", func(t *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	{"ready", func(b *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+		ctx, cancel := context.WithTimeout(b.t.Context(), 500*time.Millisecond)
 		defer cancel()
 		return status.CodeOf(ch.Ready(ctx)).String()
 	}},
-	{"reset backoff", func(_ *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+	{"reset backoff", func(_ *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
 		ch.ResetBackoff()
 		return ""
 	}},
-	{"enter idle", func(_ *testing.T, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
+	{"enter idle", func(_ *switchboard, ch *Channel, _ *cq.Queue, _ connectivity.State) string {
 		ch.EnterIdle()
 		return ""
 	}},
-	{"close", func(t *testing.T, ch *Channel, q *cq.Queue, s connectivity.State) string {
-		startWatch(t, ch, s, time.Hour, q, "watch")
+	{"the network fails", func(b *switchboard, _ *Channel, _ *cq.Queue, _ connectivity.State) string {
+		b.cut()
+		return ""
+	}},
+	{"close", func(b *switchboard, ch *Channel, q *cq.Queue, s connectivity.State) string {
+		startWatch(b.t, ch, s, time.Hour, q, "watch")
 		ch.Close()
-		return "watch " + outcome(t, q)
+		return "watch " + outcome(b.t, q)
 	}},
 }
 
@@ -143,6 +147,8 @@ func TestChannelStates(t *testing.T) {
 			{"", ready}, {"", shutDown}},
 		"enter idle": {{"", idle}, {"", idle}, {"", idle},
 			{"", idle}, {"", shutDown}},
+		"the network fails": {{"", idle}, {"", connecting}, {"", idle},
+			{"", transientFailure}, {"", shutDown}},
 		"close": {{"watch true", shutDown}, {"watch true", shutDown}, {"watch true", shutDown},
 			{"watch true", shutDown}, {"watch false", shutDown}},
 	}
@@ -157,7 +163,7 @@ func TestChannelStates(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b, q := newSwitchboard(t), newQueue(t)
 					ch := b.channelIn(state)
-					if got := event.run(t, ch, q, state); got != want.result {
+					if got := event.run(b, ch, q, state); got != want.result {
 						t.Errorf("it ends with %q, want %q", got, want.result)
 					}
 					wantState(t, ch, want.then)
