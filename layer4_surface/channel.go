@@ -81,7 +81,14 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	}
 	b := callstack.NewBuilder(nameClientChannel)
 	b.Add(cc).Terminal()
-	return newChannel(target, b, cfg, cc, nil)
+	for _, e := range cfg.above {
+		b.Add(e.Filter).Before(e.Before...).After(e.After...)
+	}
+	c, err := newChannel(target, b, cfg, cc, nil)
+	if err != nil {
+		cc.Destroy() // which is part of no stack
+	}
+	return c, err
 }
 
 // NewDirectChannel returns a channel that is one connection: no resolution of
@@ -95,6 +102,7 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
+	cfg.stack.Extra = append(cfg.stack.Extra, cfg.above...)
 	state := &stateTracker{trace: tracer{sink: cfg.trace}}
 	c, err := newChannel(target, stacks.ClientDirect(cfg.stack, t.Name() != inprocName), cfg, state, t)
 	if err == nil {

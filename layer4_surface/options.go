@@ -65,6 +65,7 @@ type channelConfig struct {
 	noProxy           bool
 	backoff           backoff.Config
 	minConnectTimeout time.Duration
+	above             []stacks.Extra // of the client_channel
 }
 
 // A serverConfig is what the options of a server say.
@@ -128,6 +129,13 @@ func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { 
 // WithFilter adds a filter to the stack of every connection.
 func WithFilter(extra stacks.Extra) Option {
 	return endOption(func(c *endConfig) { c.stack.Extra = append(c.stack.Extra, extra) })
+}
+
+// WithChannelFilter adds a filter above the client_channel, where a call passes
+// once, before there is a connection for it. A channel that is one connection
+// has no such place: there it is WithFilter.
+func WithChannelFilter(extra stacks.Extra) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.above = append(c.above, extra) })
 }
 
 // WithUserAgent puts s before the library's own user-agent.

@@ -11,10 +11,13 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
+	"github.com/strata-grpc/strata/layer1_transport/inproc"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
@@ -24,6 +27,52 @@ type named struct{}
 func (named) Scheme() string { return "named" }
 func (named) Build(_ resolver.Target, sink resolver.Sink, o resolver.Options) (resolver.Resolver, error) {
 	return resolver.Passthrough{}.Build(resolver.Target{Scheme: "passthrough", Path: "/the-address", Raw: "the-address"}, sink, o)
+}
+
+// A placed is a filter that passes everything on.
+type placed struct{}
+
+func (placed) Name() string { return "placed" }
+
+func (placed) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &placedChannel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type placedChannel struct{ callstack.ChannelBase }
+
+func (*placedChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &callstack.CallBase{Next: next}
+}
+
+// TestChannelFilter: a filter of the channel stands above the client_channel,
+// once; one that names a neighbour which is not there is an error that names both.
+func TestChannelFilter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with := func(e stacks.Extra) (*Channel, error) {
+			return NewChannel("passthrough:///x", WithCredentials(credentials.NewInsecure()), WithChannelFilter(e))
+		}
+		ch, err := with(stacks.Extra{Filter: placed{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := ch.String(), "passthrough:///x CLIENT_CHANNEL placed client_channel"; got != want {
+			t.Errorf("the channel is %q, want %q", got, want)
+		}
+		ch.Close()
+		if _, err := with(stacks.Extra{Filter: placed{}, After: []string{"nobody"}}); err == nil ||
+			!strings.Contains(err.Error(), "placed") || !strings.Contains(err.Error(), "nobody") {
+			t.Errorf("error %v, want one with both names", err)
+		}
+		client, server := inproc.Pair(inproc.Config{})
+		defer server.Close()
+		if ch, err = NewDirectChannel(client, WithChannelFilter(stacks.Extra{Filter: placed{}})); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(ch.String(), " placed") {
+			t.Errorf("the channel is %q, want one with the filter", ch)
+		}
+		ch.Close()
+	})
 }
 
 // TestOptions sets every option that shows in a call.

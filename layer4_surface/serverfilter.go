@@ -109,14 +109,15 @@ func (s *serverCall) begin(conn *serverConn, fault error) {
 	c.Unref()
 }
 
-// Run is the arrival of the headers. With an error the call ends before
-// anybody heard of it, and what is to be told to the client is on its way.
+// Run is the arrival of the headers. With an error, or where begin has cancelled
+// the call, it ends before anybody heard of it, and what is to be told to the
+// client is on its way.
 func (d *serverHeaders) Run(err error) {
-	if err != nil {
-		return
-	}
 	s := (*serverCall)(d)
 	c, md := s.call, &s.call.recv.initial
+	if err != nil || c.state.Load()&stateCancelled != 0 {
+		return
+	}
 	c.method, c.deadline = md.Path, md.Deadline
 	if md.Path == "" {
 		c.cancel(newLocalError(status.Unknown, "the request names no method: it has no :path"))

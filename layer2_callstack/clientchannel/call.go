@@ -199,20 +199,20 @@ func (c *call) fail(err error) {
 	}
 }
 
-// adopt makes a the attempt of the call. initErr is that of its Init, after
-// which the attempt must be cancelled.
+// adopt makes a the attempt of the call. initErr is that of its Init, with which
+// the call ends and nothing is sent.
 func (c *call) adopt(a *subchannel.Attempt, initErr error) {
 	c.mu.Lock()
-	if c.err != nil { // cancelled during the pick
+	if c.err == nil {
+		c.err = initErr
+	}
+	if c.err != nil { // that, or cancelled during the pick
 		c.mu.Unlock()
 		a.Unref()
 		return
 	}
 	if c.queued {
 		c.ch.queue.remove(c)
-	}
-	if initErr != nil {
-		c.held.add(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: initErr})
 	}
 	c.attempt = a
 	c.mu.Unlock()

@@ -320,8 +320,8 @@ func TestTimerEndsWithTheCall(t *testing.T) {
 	})
 }
 
-// An error of Init of the stack below cancels the attempt.
-func TestInitErrorCancelsTheAttempt(t *testing.T) {
+// An error of Init of the stack below ends the call, of which nothing is sent.
+func TestInitErrorSendsNothing(t *testing.T) {
 	run(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) {
 			c.NewStack = func(tr transport.Transport, _ string) (*callstack.ChannelStack, error) {
@@ -337,6 +337,9 @@ func TestInitErrorCancelsTheAttempt(t *testing.T) {
 		b := call.Do(opsUnary)
 		if err := wantCode(t, b, status.Internal); !strings.Contains(err.Error(), "refused by filter") {
 			t.Errorf("error %q, want that of Init", err)
+		}
+		if got := w.transport(0).Streams()[0].Batches(); len(got) > 0 {
+			t.Errorf("the stream got %v, want nothing", got)
 		}
 		call.Unref()
 		w.close()

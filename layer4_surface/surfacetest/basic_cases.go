@@ -32,11 +32,7 @@ func basicCases() []testCase {
 		}},
 		{file: "request_with_payload", name: "RequestWithPayload", test: requestWithPayload},
 		{file: "payload", name: "RequestResponseWithPayload", test: requestResponseWithPayload},
-		{file: "payload", name: "RequestResponseWithPayload10Times", test: func(r *rig) {
-			for range 10 {
-				requestResponseWithPayload(r)
-			}
-		}},
+		{file: "payload", name: "RequestResponseWithPayload10Times", test: requestResponseWithPayload10Times},
 		{file: "invoke_large_request", name: "InvokeLargeRequest", needs: []Capability{HTTP2, Bulk},
 			server: []surface.ServerOption{narrow, long}, channel: []surface.ChannelOption{narrow, long}, test: invokeLargeRequest},
 		{file: "call_host_override", name: "CallHostOverride", needs: named, test: callHostOverride},
@@ -153,8 +149,16 @@ func requestWithPayload(r *rig) {
 // requestResponseWithPayload: a large message goes there, and another comes back.
 func requestResponseWithPayload(r *rig) { exchange(r, r.bulk(1<<20), r.bulk(1<<20)) }
 
+// requestResponseWithPayload10Times: the same with what is left of ten calls in
+// windows, pools and tables.
+func requestResponseWithPayload10Times(r *rig) {
+	for i := range 10 {
+		exchange(r, r.bulk(300<<10+i), r.bulk(200<<10-i))
+	}
+}
+
 // invokeLargeRequest: messages of many windows go both ways.
-func invokeLargeRequest(r *rig) { exchange(r, 8<<20, 6<<20) }
+func invokeLargeRequest(r *rig) { exchange(r, 3<<20, 2<<20) }
 
 // exchange makes a call with messages of there and back bytes.
 func exchange(r *rig, there, back int) {

@@ -30,7 +30,7 @@
 //     and, in a bubble, no goroutine is left.
 //   - Up: where time is real, a case whose deadline passes before it has done
 //     what comes first is run again with more time.
-//   - Down: only what package surface exports.
+//   - Down: only what package surface exports, and filters of layer 2.
 //   - Not here: what single functions do, which is tested where they are; what
 //     cannot be a case over all fixtures, such as the tests that speak raw
 //     bytes to a server.

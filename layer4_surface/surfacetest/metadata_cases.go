@@ -45,7 +45,7 @@ func metadataCases() []testCase {
 }
 
 // headerLimit is a limit of header lists that is above the default.
-const headerLimit = 64 << 10
+const headerLimit = 16 << 10
 
 // orNone is the size of a table as package http2 has it.
 func orNone(n int) int {
@@ -203,7 +203,11 @@ func duplicateKeys(r *rig) {
 // one call after another come through. Each value comes twice: only then has a
 // table a use for it.
 func hpackSize(r *rig) {
-	for i := range 40 {
+	calls := 40
+	if r.lacks(Bulk) || !r.fixture.Virtual {
+		calls = 10 // which fill the smaller tables; the bytes are the same everywhere
+	}
+	for i := range calls {
 		name, value := fmt.Sprintf("key-%d", i/2%10), fmt.Sprintf("value-%0*d", 50*(i/2%10), i/2)
 		kv := []string{name, value, "same", "value"}
 		c := r.call()

@@ -166,10 +166,13 @@ func (r *rig) finish() {
 	}
 }
 
+// lacks reports whether the fixture cannot do c.
+func (r *rig) lacks(c Capability) bool { return slices.Contains(r.fixture.Lacks, c) }
+
 // bulk is n, for the length of a message, or less where bytes are slow.
 func (r *rig) bulk(n int) int {
-	if slices.Contains(r.fixture.Lacks, Bulk) {
-		return n / 64
+	if r.lacks(Bulk) {
+		return n / 256
 	}
 	return n
 }
