@@ -97,13 +97,13 @@ func soonCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // connect serves a TestService and returns a client of it.
-func connect(t *testing.T, register func(*stubs.Server)) *stubs.ClientConn {
+func connect(t *testing.T, register func(*stubs.Server), opts ...stubs.ServerOption) *stubs.ClientConn {
 	t.Helper()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := stubs.NewServer()
+	s := stubs.NewServer(opts...)
 	register(s)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(lis) }()
@@ -138,7 +138,13 @@ func TestCasesFail(t *testing.T) {
 		grpctestingpb.RegisterUnimplementedServiceServer(s, w)
 	})
 	silent := connect(t, func(s *stubs.Server) { grpctestingpb.RegisterTestServiceServer(s, noEcho{service.New("silent")}) })
+	unable := connect(t, func(s *stubs.Server) { grpctestingpb.RegisterTestServiceServer(s, service.New("unable")) },
+		stubs.WithCompression(stubs.CompressionConfig{Compressors: []stubs.Compressor{}}))
 	broken := map[string]stubs.ClientConnInterface{
+		"client_compressed_unary":     unable,
+		"server_compressed_unary":     unable,
+		"client_compressed_streaming": unable,
+		"server_compressed_streaming": unable,
 		"custom_metadata":             silent,
 		"status_code_and_message":     silent,
 		"cancel_after_begin":          deaf{right, soonDeadline},

@@ -11,8 +11,8 @@
 //
 //   - Up: [All] and [Find]; Case.Run returns nil if and only if the case passed.
 //   - Down: the generated client of grpc.testing.TestService.
-//   - Not here: connections, flags, and cases that need compression or
-//     credentials for single calls.
+//   - Not here: connections, flags, and cases that need credentials for single
+//     calls.
 //
 // # Goroutines
 //
@@ -24,5 +24,6 @@
 //
 // # Reading order
 //
-// cases.go, unary.go, streaming.go, cancellation.go, statuses.go, echo.go.
+// cases.go, unary.go, streaming.go, compressed.go, cancellation.go,
+// statuses.go, echo.go.
 package cases

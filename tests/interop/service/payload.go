@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	status "github.com/strata-grpc/strata/layer1_transport/status"
+	stubs "github.com/strata-grpc/strata/layer5_stubs"
 	"github.com/strata-grpc/strata/tests/grpctestingpb"
 )
 
@@ -26,12 +29,21 @@ func newPayload(kind grpctestingpb.PayloadType, size int32) (*grpctestingpb.Payl
 // A responder is the sending half of a stream of responses.
 type responder interface {
 	Context() context.Context
-	Send(*grpctestingpb.StreamingOutputCallResponse) error
+	SendMsg(m any) error
 }
 
 // respond sends the responses that one request asks for, each after the
-// interval it names.
+// interval it names. Those that are not to be compressed are not, on a stream
+// where others are.
 func respond(stream responder, in *grpctestingpb.StreamingOutputCallRequest) error {
+	for _, p := range in.GetResponseParameters() {
+		if p.GetCompressed().GetValue() {
+			if err := compressAnswers(stream.Context(), true); err != nil {
+				return err
+			}
+			break
+		}
+	}
 	for _, p := range in.GetResponseParameters() {
 		if err := pause(stream.Context(), time.Duration(p.GetIntervalUs())*time.Microsecond); err != nil {
 			return err
@@ -40,7 +52,11 @@ func respond(stream responder, in *grpctestingpb.StreamingOutputCallRequest) err
 		if err != nil {
 			return err
 		}
-		if err := stream.Send(&grpctestingpb.StreamingOutputCallResponse{Payload: payload}); err != nil {
+		var out proto.Message = &grpctestingpb.StreamingOutputCallResponse{Payload: payload}
+		if !p.GetCompressed().GetValue() {
+			out = stubs.Uncompressed(out)
+		}
+		if err := stream.SendMsg(out); err != nil {
 			return err
 		}
 	}

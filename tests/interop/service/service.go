@@ -6,9 +6,10 @@
 //   - Up: [New], a handler to register with a server.
 //   - Statuses are this application's own: an unknown payload type or a size
 //     out of range is INVALID_ARGUMENT, which the library never invents.
-//   - Not here: compression (a request that must have been compressed is
-//     refused, one that asks for a compressed answer gets a plain one), and
-//     the caller's user name and OAuth scope, which need credentials.
+//   - A request that came otherwise than it says, compressed or not, is
+//     INVALID_ARGUMENT too. An answer is compressed with gzip where the request
+//     asks for that and the client accepts it.
+//   - Not here: the caller's user name and OAuth scope, which need credentials.
 //
 // # Goroutines
 //
@@ -20,7 +21,7 @@
 //
 // # Reading order
 //
-// service.go, streams.go, payload.go.
+// service.go, streams.go, payload.go, compression.go.
 package service
 
 import (
@@ -62,8 +63,11 @@ func (s *Service) UnaryCall(ctx context.Context, in *grpctestingpb.SimpleRequest
 	if err := stubs.SetTrailer(ctx, trailing); err != nil {
 		return nil, err
 	}
-	if in.GetExpectCompressed().GetValue() {
-		return nil, status.Error(status.InvalidArgument, "the request was to be compressed and was not")
+	if err := checkCompressed(ctx, in.GetExpectCompressed()); err != nil {
+		return nil, err
+	}
+	if err := compressAnswers(ctx, in.GetResponseCompressed().GetValue()); err != nil {
+		return nil, err
 	}
 	if err := askedFor(in.GetResponseStatus()); err != nil {
 		return nil, err

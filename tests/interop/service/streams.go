@@ -31,8 +31,8 @@ func (s *Service) StreamingInputCall(stream grpctestingpb.TestService_StreamingI
 		if err != nil {
 			return err
 		}
-		if in.GetExpectCompressed().GetValue() {
-			return status.Error(status.InvalidArgument, "the request was to be compressed and was not")
+		if err := checkCompressed(stream.Context(), in.GetExpectCompressed()); err != nil {
+			return err
 		}
 		sum += len(in.GetPayload().GetBody())
 	}
