@@ -228,11 +228,22 @@ type Propagation uint32
 const (
 	// PropagateDeadline: the call ends no later than its parent.
 	PropagateDeadline Propagation = 1
+	// PropagateCensusStats and PropagateCensusTracing carry nothing here, for
+	// there is no census. A call that asks for one of them without the other
+	// ends with UNKNOWN, as in gRPC core.
+	PropagateCensusStats   Propagation = 2
+	PropagateCensusTracing Propagation = 4
 	// PropagateCancellation: the call is cancelled when its parent ends.
 	PropagateCancellation Propagation = 8
 	// PropagateDefaults is all of it, and whatever is added later.
 	PropagateDefaults Propagation = 0xffff
 )
+
+// halfCensus reports whether p has one of the bits that belong together.
+func (p Propagation) halfCensus() bool {
+	const both = PropagateCensusStats | PropagateCensusTracing
+	return p&both != 0 && p&both != both
+}
 
 // A family is the calls that end with this one. Only calls on a server have
 // one. It holds handles, not references: a child that ended is recognised.

@@ -167,7 +167,8 @@ type CallParams struct {
 	Queue *cq.Queue
 
 	// Parent is the call on a server on whose behalf this one is made; the
-	// zero Call for none. Propagate says what is taken from it.
+	// zero Call for none. Propagate says what is taken from it. A call on a
+	// client is an error, and one that has ended is a parent that has ended.
 	Parent    Call
 	Propagate Propagation
 
@@ -244,6 +245,9 @@ func (c *Channel) CreateRegisteredCall(r RegisteredCall, p CallParams) (Call, er
 
 // create makes the call that p describes. Its method was checked.
 func (c *Channel) create(p *CallParams) (Call, error) {
+	if p.Parent.c != nil && p.Parent.c.server == nil {
+		return Call{}, fmt.Errorf("surface: the parent of a call to %q is a call on a client, want one on a server", p.Method)
+	}
 	call, generation := c.calls.get()
 	h := Call{call, generation}
 	call.method, call.deadline, call.queue = p.Method, p.Deadline, p.Queue
@@ -273,6 +277,8 @@ func (c *Channel) create(p *CallParams) (Call, error) {
 	switch {
 	case fault != nil:
 		call.cancel(fault)
+	case p.Parent.c != nil && p.Propagate.halfCensus():
+		call.cancel(newLocalError(status.Unknown, "one of the two census contexts was to be propagated without the other"))
 	case orphan:
 		call.cancel(newLocalError(status.Canceled, "the call on whose behalf this one is made has ended"))
 	case !call.deadline.IsZero() && !call.deadline.After(args.Start):
