@@ -135,18 +135,25 @@ func (d *duel) options() []ChannelOption {
 	return []ChannelOption{WithFilter(stacks.Extra{Filter: f, After: []string{"authority"}})}
 }
 
+// newWholeScript returns a channel that is connected to a server of that script.
+func newWholeScript(t *testing.T, script string, opts ...ChannelOption) (*framescript.Server, *Channel) {
+	t.Helper()
+	lis := memconn.Listen()
+	srv := framescript.Serve(lis, framescript.MustParse(t.Name(), script), framescript.Options{})
+	ch := newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) }, opts...)
+	if err := ch.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return srv, ch
+}
+
 // overHTTP2 is the duel with a scripted server.
 func (d *duel) overHTTP2(t *testing.T) {
 	script := "server\nsend SETTINGS\nanswer SETTINGS PING\nawait HEADERS stream=1\n"
 	for _, e := range []ending{d.first, d.second} {
 		script += "wait 1s\n" + e.script
 	}
-	lis := memconn.Listen()
-	srv := framescript.Serve(lis, framescript.MustParse(t.Name(), script+untilClosed), framescript.Options{})
-	ch := newMemChannel(t, func(ctx context.Context, _, _ string) (net.Conn, error) { return lis.Dial(ctx) }, d.options()...)
-	if err := ch.Ready(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	srv, ch := newWholeScript(t, script+untilClosed, d.options()...)
 	d.run(t, ch, func(*ending) {})
 	ch.Close()
 	_ = srv.Close() // it may have written to a client that is gone
