@@ -228,10 +228,11 @@ type Propagation uint32
 const (
 	// PropagateDeadline: the call ends no later than its parent.
 	PropagateDeadline Propagation = 1
-	// PropagateCensusStats and PropagateCensusTracing carry nothing here, for
-	// there is no census. A call that asks for one of them without the other
-	// ends with UNKNOWN, as in gRPC core.
-	PropagateCensusStats   Propagation = 2
+	// PropagateCensusStats carries nothing here, for there is no census. It and
+	// PropagateCensusTracing are asked for together; with one of them alone the
+	// call ends with UNKNOWN, as in gRPC core.
+	PropagateCensusStats Propagation = 2
+	// PropagateCensusTracing carries nothing either.
 	PropagateCensusTracing Propagation = 4
 	// PropagateCancellation: the call is cancelled when its parent ends.
 	PropagateCancellation Propagation = 8

@@ -72,8 +72,8 @@ func (d *duel) deadline(start time.Time) time.Time {
 	return time.Time{}
 }
 
-// run plays the duel for a call of ch. act lets the server do its part.
-func (d *duel) run(t *testing.T, ch *Channel, act func(e *ending)) {
+// fight plays the duel for a call of ch. act lets the server do its part.
+func (d *duel) fight(t *testing.T, ch *Channel, act func(e *ending)) {
 	start := time.Now()
 	c, err := ch.CreateCall(CallParams{Method: "/test.Service/Method", Deadline: d.deadline(start)})
 	if err != nil {
@@ -154,7 +154,7 @@ func (d *duel) overHTTP2(t *testing.T) {
 		script += "wait 1s\n" + e.script
 	}
 	srv, ch := newWholeScript(t, script+untilClosed, d.options()...)
-	d.run(t, ch, func(*ending) {})
+	d.fight(t, ch, func(*ending) {})
 	ch.Close()
 	_ = srv.Close() // it may have written to a client that is gone
 }
@@ -164,7 +164,7 @@ func (d *duel) inProcess(t *testing.T) {
 	s, q := newFixtureServer(t)
 	f := connectFixture(t, s, q, d.options()...)
 	req := f.request("request")
-	d.run(t, f.channel, func(e *ending) {
+	d.fight(t, f.channel, func(e *ending) {
 		if req.Call == (Call{}) {
 			f.expect(f.scq, "request", true)
 		}
