@@ -34,6 +34,7 @@ func filterCases() []testCase {
 
 // A hook is a filter that does what a case wants, and passes on the rest.
 type hook struct {
+	name string // where a stack has two
 	// init, if not nil, is what the filter makes of the beginning of a call.
 	init func() error
 	// batch, if not nil, sees a batch before it is passed on to next.
@@ -48,7 +49,7 @@ func (h *hook) below() stacks.Extra {
 // anywhere says nothing about the place.
 func (h *hook) anywhere() stacks.Extra { return stacks.Extra{Filter: h} }
 
-func (*hook) Name() string { return "hook" }
+func (h *hook) Name() string { return "hook" + h.name }
 
 func (h *hook) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
 	return &hookChannel{callstack.ChannelBase{Next: next}, h}, nil

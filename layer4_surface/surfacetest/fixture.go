@@ -93,7 +93,7 @@ type RawLink interface {
 func Memory() []Fixture {
 	return []Fixture{
 		{Name: "inproc", Virtual: true, Lacks: []Capability{HTTP2, ClientChannel, Raw, WriteBuffering, Secure}, Open: openInProcess},
-		{Name: "memconn", Virtual: true, Lacks: []Capability{Secure}, Open: openMemory(func(c net.Conn) net.Conn { return c })},
+		{Name: "memconn", Virtual: true, Lacks: []Capability{Secure}, Open: openMemory(whole)},
 		{Name: "onebyte", Virtual: true, Lacks: []Capability{Secure, Bulk}, Open: openMemory(memconn.OneByte)},
 	}
 }
@@ -225,6 +225,9 @@ func (l *secureListener) Accept() (net.Conn, error) {
 	secure, _, err := l.creds.ServerHandshake(context.Background(), c)
 	return secure, err
 }
+
+// whole leaves a connection as it is.
+func whole(c net.Conn) net.Conn { return c }
 
 // openMemory returns an Open for HTTP/2 on connections in memory, each end of
 // which cut changes.

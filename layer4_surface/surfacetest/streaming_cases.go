@@ -30,6 +30,7 @@ func streamingCases() []testCase {
 		{file: "streaming_error_response", name: "StreamingErrorResponseRequestStatusEarlyAndRecvMessageSeparately",
 			test: func(r *rig) { streamingErrorResponse(r, true, true) }},
 		{file: "server_finishes_request", name: "ServerFinishesRequest", test: serverFinishesRequest},
+		{file: "ours/streaming", name: "MessageAfterTheStatusFails", test: messageAfterStatus},
 		{file: "ours/streaming", name: "ManyBatchesOnOneCall", test: manyBatches},
 	}...)
 }
@@ -174,6 +175,25 @@ func serverFinishesRequest(r *rig) {
 	s.start(102, sendHeaders(), sendStatus(status.OK, "xyz"), s.recvClose())
 	r.verify(ok(102), ok(1))
 	c.wantStatus(status.OK, "xyz")
+	s.wantCancelled(false)
+}
+
+// messageAfterStatus: a message to a server that has ended the call fails, and
+// the status is still the server's.
+func messageAfterStatus(r *rig) {
+	c := r.call()
+	c.start(1, sendHeaders(), c.recvHeaders())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, sendHeaders(), sendStatus(status.FailedPrecondition, "xyz"), s.recvClose())
+	c.start(2, c.recvMessage())
+	r.verify(ok(102), ok(1), ok(2))
+	r.wantText("the end", c.message, "<nil>")
+	c.start(3, sendMessage("hello world"))
+	r.verify(fails(3))
+	c.start(4, c.recvStatus())
+	r.verify(ok(4))
+	c.wantStatus(status.FailedPrecondition, "xyz")
 	s.wantCancelled(false)
 }
 
