@@ -35,6 +35,8 @@ func basicCases() []testCase {
 		{file: "payload", name: "RequestResponseWithPayload10Times", test: requestResponseWithPayload10Times},
 		{file: "invoke_large_request", name: "InvokeLargeRequest", needs: []Capability{HTTP2, Bulk},
 			server: []surface.ServerOption{narrow, long}, channel: []surface.ChannelOption{narrow, long}, test: invokeLargeRequest},
+		{file: "registered_call", name: "InvokeRegisteredCall", test: func(r *rig) { registeredCalls(r, 1) }},
+		{file: "registered_call", name: "Invoke10RegisteredCalls", test: func(r *rig) { registeredCalls(r, 10) }},
 		{file: "call_host_override", name: "CallHostOverride", needs: named, test: callHostOverride},
 		{file: "default_host", name: "DefaultHost", needs: named, test: defaultHost},
 		{file: "high_initial_seqno", name: "HighInitialSeqno16777213", needs: named,
@@ -112,7 +114,13 @@ func emptyBatch(r *rig) {
 
 // simpleRequest: a call without messages is answered with UNIMPLEMENTED "xyz".
 func simpleRequest(r *rig) {
-	c := r.call()
+	r.Helper()
+	simply(r, r.call())
+}
+
+// simply carries out the call c, which was created.
+func simply(r *rig, c *clientCall) {
+	r.Helper()
 	c.start(1, sendHeaders(), sendClose(), c.recvHeaders(), c.recvStatus())
 	s := r.request(101)
 	r.verify(ok(101))
@@ -128,6 +136,17 @@ func simpleRequest(r *rig) {
 	s.wantCancelled(false)
 	if c.Peer() == nil {
 		r.Error("the client does not know its peer")
+	}
+}
+
+// registeredCalls: calls to a method that was registered with the channel.
+func registeredCalls(r *rig, n int) {
+	registered, err := r.channel.RegisterCall(method, "")
+	if err != nil {
+		r.Fatal(err)
+	}
+	for range n {
+		simply(r, r.own(r.channel.CreateRegisteredCall(registered, surface.CallParams{Queue: r.queue, Deadline: inFiveSeconds()})))
 	}
 }
 

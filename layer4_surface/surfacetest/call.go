@@ -38,7 +38,12 @@ func (r *rig) call() *clientCall {
 func (r *rig) callWith(p surface.CallParams) *clientCall {
 	r.Helper()
 	p.Queue = r.queue
-	call, err := r.channel.CreateCall(p)
+	return r.own(r.channel.CreateCall(p))
+}
+
+// own keeps what a channel has made of an attempt to create a call.
+func (r *rig) own(call surface.Call, err error) *clientCall {
+	r.Helper()
 	if err != nil {
 		r.Fatal(err)
 	}

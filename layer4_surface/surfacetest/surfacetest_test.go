@@ -42,7 +42,7 @@ func TestEveryName(t *testing.T) {
 	for file, names := range core {
 		for _, name := range names {
 			if here[file+" "+name] == "" {
-				t.Logf("%s %s is missing", file, name)
+				t.Errorf("%s %s is missing", file, name)
 			}
 			delete(here, file+" "+name)
 		}
