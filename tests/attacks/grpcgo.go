@@ -6,11 +6,12 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/encoding/gzip" // as Strata has it by default
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
-// grpcGoLib is grpc-go with its defaults.
+// grpcGoLib is grpc-go with its defaults, and with gzip.
 type grpcGoLib struct{}
 
 func (grpcGoLib) serve() (string, func(), error) {

@@ -31,7 +31,7 @@
 //   - Exit status 1 if Strata breaks a bound. grpc-go's column is for
 //     comparison: its bounds are its own.
 //   - Everything is on the loopback interface and bounded in frames and time.
-//   - Not here: attacks on TLS, compression bombs.
+//   - Not here: attacks on TLS.
 //
 // # Goroutines
 //
