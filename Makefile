@@ -62,7 +62,7 @@ h2specd: $(BIN)/h2specd ## the 57 cases of h2specd: the client
 	@cd tests && $(GO) run ./h2spec client -tool=$(CURDIR)/$(BIN)/h2specd $(H2SPECFLAGS)
 
 # Part of make test too. A case: cd tests && go test ./end2end -run 'TestEnd2End/tcp/ping/Ping$$'
-end2end: ## gRPC core's end2end suite over six fixtures, with the table name x fixture
+end2end: ## gRPC core's end2end suite over seven fixtures, with the table name x fixture
 	@cd tests && $(GO) test -count=1 ./end2end && cat end2end/table.txt
 
 # ATTACKFLAGS="-only a1,b2 -json rows.json" chooses attacks and keeps the figures.

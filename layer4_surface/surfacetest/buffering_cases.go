@@ -73,6 +73,7 @@ func writeBufferingAtEnd(r *rig) {
 // the message comes that they wait for.
 func corkedHeaders(r *rig) {
 	r.connect()
+	r.quiet() // the connection has nothing left to say, which would take them along
 	c := r.call()
 	s := r.request(101)
 	c.start(1, flagged(sendHeaders("key", "value"), transport.FlagCorked))

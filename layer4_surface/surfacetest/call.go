@@ -48,7 +48,7 @@ func (r *rig) own(call surface.Call, err error) *clientCall {
 		r.Fatal(err)
 	}
 	c := &clientCall{Call: call, r: r}
-	r.Cleanup(c.free)
+	r.frees = append(r.frees, c.free)
 	return c
 }
 
@@ -138,7 +138,7 @@ func (r *rig) request(tag cq.Tag) *serverCall {
 	if fault := r.server.RequestCall(&s.RequestedCall, r.queue, r.queue, tag); fault != surface.CallOK {
 		r.Fatalf("RequestCall: %v", fault)
 	}
-	r.Cleanup(s.free)
+	r.frees = append(r.frees, s.free)
 	return s
 }
 
@@ -151,7 +151,7 @@ func (r *rig) requestRegistered(tag cq.Tag, m *surface.RegisteredMethod, payload
 	if fault := r.server.RequestRegisteredCall(m, &s.RequestedCall, r.queue, r.queue, tag); fault != surface.CallOK {
 		r.Fatalf("RequestRegisteredCall: %v", fault)
 	}
-	r.Cleanup(s.free)
+	r.frees = append(r.frees, s.free)
 	return s
 }
 

@@ -20,7 +20,7 @@ import (
 // connectionCases are about what a call has to wait for: a connection, a
 // stream, the peer's window.
 func connectionCases() []testCase {
-	named, frames := []Capability{ClientChannel}, []Capability{HTTP2}
+	named, frames, windows := []Capability{ClientChannel}, []Capability{HTTP2}, []Capability{HTTP2, Bulk}
 	one := []surface.ServerOption{surface.WithHTTP2(http2.Config{MaxStreams: 1})}
 	narrow := surface.WithHTTP2(http2.Config{StreamWindow: 1 << 16, ConnWindow: 1 << 16})
 	return []testCase{
@@ -35,9 +35,9 @@ func connectionCases() []testCase {
 		{file: "ours/connection", name: "DeadlineWhileQueued", needs: named, bare: true, test: func(r *rig) { endWhileQueued(r, ending{deadline: true}) }},
 		{file: "ours/connection", name: "ChannelClosesWhileQueued", needs: named, bare: true, test: closeWhileQueued},
 		{file: "ours/flow", name: "StatusWithoutReading", test: statusWithoutReading},
-		{file: "ours/flow", name: "StatusWhileClientIsBlocked", needs: frames, server: []surface.ServerOption{narrow}, test: statusWhileBlocked},
-		{file: "ours/flow", name: "CancelWhileClientIsBlocked", needs: frames, server: []surface.ServerOption{narrow}, test: cancelWhileBlocked},
-		{file: "ours/flow", name: "CancelWhileServerIsBlocked", needs: frames, channel: []surface.ChannelOption{narrow}, test: cancelWhileServerIsBlocked},
+		{file: "ours/flow", name: "StatusWhileClientIsBlocked", needs: windows, server: []surface.ServerOption{narrow}, test: statusWhileBlocked},
+		{file: "ours/flow", name: "CancelWhileClientIsBlocked", needs: windows, server: []surface.ServerOption{narrow}, test: cancelWhileBlocked},
+		{file: "ours/flow", name: "CancelWhileServerIsBlocked", needs: windows, channel: []surface.ChannelOption{narrow}, test: cancelWhileServerIsBlocked},
 	}
 }
 

@@ -11,7 +11,7 @@
 //	│ call.go       the two ends of a call and their operations   │
 //	│ *_cases.go    the cases, by file and name of gRPC core      │
 //	│ internal/     wire: what an end sends, changed by frames    │
-//	│               tunnel: an HTTP proxy                         │
+//	│               tunnel: an HTTP proxy; traced: traces judged  │
 //	│ waiting.go    the names without a case, and why             │
 //	│ report.go     the table name × fixture                      │
 //	└─────────────────────────────────────────────────────────────┘

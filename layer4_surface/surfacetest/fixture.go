@@ -3,6 +3,7 @@ package surfacetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -10,8 +11,10 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	surface "github.com/strata-grpc/strata/layer4_surface"
+	"github.com/strata-grpc/strata/layer4_surface/surfacetest/internal/traced"
 )
 
 // A Capability is something that not every fixture can do. A case that needs
@@ -88,12 +91,13 @@ type RawLink interface {
 }
 
 // Memory returns the fixtures that need nothing but this process: the
-// in-process transport, and HTTP/2 on connections in memory, whole and in
-// single bytes.
+// in-process transport, and HTTP/2 on connections in memory: as it is, with a
+// trace of both ends that has to be in order, and in single bytes.
 func Memory() []Fixture {
 	return []Fixture{
 		{Name: "inproc", Virtual: true, Lacks: []Capability{HTTP2, ClientChannel, Raw, WriteBuffering, Secure}, Open: openInProcess},
 		{Name: "memconn", Virtual: true, Lacks: []Capability{Secure}, Open: openMemory(whole)},
+		{Name: "traced", Virtual: true, Lacks: []Capability{Secure}, Open: openTraced},
 		{Name: "onebyte", Virtual: true, Lacks: []Capability{Secure, Bulk}, Open: openMemory(memconn.OneByte)},
 	}
 }
@@ -236,6 +240,40 @@ func openMemory(cut func(net.Conn) net.Conn) func(t testing.TB) Link {
 		m := &memory{cut: cut}
 		return NewNetworkLink(Network{Target: "passthrough:///" + Authority, Listen: m.listen, Dial: m.dial})
 	}
+}
+
+// A tracedLink has what both ends do judged.
+type tracedLink struct {
+	RawLink
+	trace *traced.Trace
+	ends  int // for their names
+}
+
+// openTraced returns a link in memory whose trace is looked at when the case is
+// over.
+func openTraced(t testing.TB) Link {
+	inMemory := openMemory(whole)(t)
+	l := &tracedLink{RawLink: inMemory.(RawLink), trace: traced.New()}
+	t.Cleanup(func() {
+		for _, fault := range l.trace.Faults() {
+			t.Error(fault)
+		}
+	})
+	return l
+}
+
+// end returns the sink of one more channel, server or queue.
+func (l *tracedLink) end(what string) trace.Sink {
+	l.ends++
+	return l.trace.Endpoint(fmt.Sprint(what, " ", l.ends))
+}
+
+func (l *tracedLink) ServerOptions() []surface.ServerOption {
+	return append(l.RawLink.ServerOptions(), surface.WithTrace(l.end("server")))
+}
+
+func (l *tracedLink) NewChannel(opts ...surface.ChannelOption) (*surface.Channel, error) {
+	return l.RawLink.NewChannel(append([]surface.ChannelOption{surface.WithTrace(l.end("channel"))}, opts...)...)
 }
 
 // Authority is what the servers of all fixtures over HTTP/2 are called.

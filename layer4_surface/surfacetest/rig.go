@@ -48,12 +48,19 @@ type rig struct {
 	passing time.Time
 	scale   time.Duration
 	tooSlow bool // that was not enough
+
+	// frees give up the calls at the end, when nobody writes to them any more.
+	frees []func()
 }
 
 // newRig makes the link, and the ends unless the case does so itself.
 func newRig(t *testing.T, f *Fixture, tc *testCase, scale time.Duration) *rig {
-	queue := cq.New(cq.Next, cq.Config{Name: tc.name, Debug: true})
-	r := &rig{T: t, fixture: f, tc: tc, link: f.Open(t), queue: queue, scale: scale}
+	cfg := cq.Config{Name: "case", Debug: true}
+	link := f.Open(t)
+	if l, is := link.(*tracedLink); is {
+		cfg.Observer = surface.NewQueueObserver(l.end("queue"))
+	}
+	r := &rig{T: t, fixture: f, tc: tc, link: link, queue: cq.New(cq.Next, cfg), scale: scale}
 	t.Cleanup(r.finish)
 	if !tc.bare {
 		r.startServer(tc.server...)
@@ -153,6 +160,11 @@ func (r *rig) wantNow(t time.Time) {
 // finish runs when the ends are closed: whatever was begun has to post its
 // event, so that the queue drains.
 func (r *rig) finish() {
+	defer func() {
+		for _, free := range r.frees {
+			free()
+		}
+	}()
 	r.queue.Shutdown()
 	for {
 		ev := r.queue.Next(time.Now().Add(patience))

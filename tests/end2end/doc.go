@@ -3,7 +3,8 @@
 //
 //	inproc   the in-process transport
 //	memconn  HTTP/2 on a connection in memory
-//	onebyte  the same, each read and each write one byte long
+//	traced   the same with a trace of both ends, which has to be in order
+//	onebyte  memconn, each read and each write one byte long
 //	tcp      loopback
 //	tls      loopback with TLS
 //	unix     a unix socket
@@ -13,7 +14,7 @@
 //
 // # Contract
 //
-//   - The first three need no socket and run in bubbles of package synctest;
+//   - The first four need no socket and run in bubbles of package synctest;
 //     the others wait in real time.
 //   - Not here: the cases. They are in package surfacetest.
 //
