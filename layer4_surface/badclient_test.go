@@ -155,7 +155,7 @@ func (b *badClientServer) end(graceful time.Duration) []string {
 	b.greet()
 	synctest.Wait()
 	if graceful > time.Second {
-		b.wantNoPending()
+		wantNoPending(b.t, b.s)
 	}
 	ctx, cancel := context.WithTimeout(b.t.Context(), graceful)
 	defer cancel()
@@ -170,7 +170,7 @@ func (b *badClientServer) end(graceful time.Duration) []string {
 	if begun, ended := b.counter.counts(); begun != ended {
 		b.t.Errorf("%d calls were begun, and %d came back to their pool", begun, ended)
 	}
-	b.wantNoPending()
+	wantNoPending(b.t, b.s)
 	if b.published != len(b.seen) {
 		b.t.Errorf("%d calls were published, of which %d have ended", b.published, len(b.seen))
 	}
@@ -193,11 +193,13 @@ func (b *badClientServer) greet() {
 	st.wantStatus(b.t, status.OK, "")
 }
 
-func (b *badClientServer) wantNoPending() {
-	for m := range b.s.matchers() {
+// wantNoPending checks that no call waits for a request.
+func wantNoPending(t *testing.T, s *Server) {
+	t.Helper()
+	for m := range s.matchers() {
 		m.mu.Lock()
 		if m.pendingCount != 0 || m.head != nil {
-			b.t.Errorf("%d calls of %q wait for a request", m.pendingCount, m.method)
+			t.Errorf("%d calls of %q wait for a request", m.pendingCount, m.method)
 		}
 		m.mu.Unlock()
 	}

@@ -95,7 +95,10 @@ var deathStates = []deathState{
 	{"nobody has requested it", func(d *dyingCall) { d.begin("/a/b", false) }, nil},
 	{"nobody has requested it and its first message", func(d *dyingCall) {
 		d.begin("/payload", true)
-		d.msg = d.s.lookup("", "/payload").head.payload
+		m := d.s.lookup("", "/payload")
+		m.mu.Lock()
+		d.msg = m.head.payload
+		m.mu.Unlock()
 	}, wantReleased},
 	{"the application has not fetched it", func(d *dyingCall) { d.post(); d.begin("/a/b", false) }, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
 	{"it waited and the application has not fetched it", func(d *dyingCall) { d.begin("/a/b", false); d.post() }, func(d *dyingCall) { d.fetch(); wantClosed(d) }},
@@ -182,11 +185,7 @@ func testDeath(t *testing.T, over string, state deathState, kill func(*dyingCall
 	if state.after != nil {
 		state.after(d)
 	}
-	for m := range d.s.matchers() {
-		if m.pendingCount != 0 || m.head != nil {
-			t.Errorf("%d calls of %q wait for a request", m.pendingCount, m.method)
-		}
-	}
+	wantNoPending(t, d.s)
 	later := new(RequestedCall)
 	if e := d.s.RequestCall(later, nil, d.q, "later"); e != CallOK {
 		t.Fatal(e)
