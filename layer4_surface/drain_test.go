@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -108,6 +109,24 @@ func TestSilentClientsDoNotHoldTheEnd(t *testing.T) {
 		}
 		<-served
 		clients.Wait()
+	})
+}
+
+// TestShutdownSaysWhatItWaitsFor: once a second, for those who look.
+func TestShutdownSaysWhatItWaitsFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged lockedBuffer
+		f := newLifeFixture(t, lifeServing, WithLogger(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+		defer f.close()
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+		defer cancel()
+		if err := f.s.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Shutdown = %v", err)
+		}
+		const line = `msg="surface: waiting for the server to end" listeners=0 connections=1 peer=mem:client`
+		if got := logged.String(); strings.Count(got, line) != 3 {
+			t.Errorf("want three lines with\n%s\ngot\n%s", line, got)
+		}
 	})
 }
 

@@ -268,19 +268,27 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if inCallback() {
 		return ErrInCallback
 	}
-	select {
-	case <-s.life.Over():
-	case <-ctx.Done():
-		select {
-		case <-s.life.Over(): // both are so, and nothing was cut off
-		default:
-			n := s.cutOff()
-			s.life.Wait()
-			return fmt.Errorf("surface: calls did not end in time, so connections were cut off (%d): %w", n, context.Cause(ctx))
-		}
+	err := s.life.Await(ctx, s.reportProgress)
+	if err != nil {
+		err = fmt.Errorf("surface: calls did not end in time, so connections were cut off (%d): %w", s.cutOff(), err)
 	}
 	s.life.Wait()
-	return nil
+	return err
+}
+
+// reportProgress logs what Shutdown waits for, with one client as an example.
+func (s *Server) reportProgress() {
+	var conns, listeners int
+	var peer any = "none"
+	for _, m := range s.life.Members() {
+		if c, ok := m.(*serverConn); ok {
+			conns++
+			peer = c.t.Peer()
+		} else {
+			listeners++
+		}
+	}
+	s.cfg.logger.Debug("surface: waiting for the server to end", "listeners", listeners, "connections", conns, "peer", peer)
 }
 
 // Close shuts down without waiting for calls. Called from a callback it does

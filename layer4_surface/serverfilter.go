@@ -119,6 +119,8 @@ func (d *serverHeaders) Run(err error) {
 		return
 	}
 	c.method, c.deadline = md.Path, md.Deadline
+	// An authority may be missing: it is optional in gRPC-HTTP2 Call-Definition,
+	// although gRPC core refuses a call without.
 	if md.Path == "" {
 		c.cancel(newLocalError(status.Unknown, "the request names no method: it has no :path"))
 		return

@@ -43,10 +43,10 @@ type lifeFixture struct {
 	served  []chan error
 }
 
-func newLifeFixture(t *testing.T, state serverState) *lifeFixture {
+func newLifeFixture(t *testing.T, state serverState, opts ...ServerOption) *lifeFixture {
 	f := &lifeFixture{t: t, counter: new(countingFilter)}
-	f.s, f.q = newFixtureServer(t, WithLogger(quietLogger()),
-		WithFilter(stacks.Extra{Filter: f.counter, After: []string{"server"}, Before: []string{"message_size"}}))
+	f.s, f.q = newFixtureServer(t, append([]ServerOption{WithLogger(quietLogger()),
+		WithFilter(stacks.Extra{Filter: f.counter, After: []string{"server"}, Before: []string{"message_size"}})}, opts...)...)
 	f.method, _ = f.s.RegisterMethod("/registered/bar", "", PayloadNone)
 	if state == lifeStarted {
 		f.s.Start()

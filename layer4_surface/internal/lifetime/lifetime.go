@@ -4,7 +4,7 @@
 //
 // The listeners and connections of a server are the members of its life. When
 // draining begins, each is told, ends in its own time and leaves. Who waits for
-// the end has a channel, or a tag in a completion queue: gRPC core's
+// the end does so in Await, or has a tag in a completion queue: gRPC core's
 // grpc_server_shutdown_and_notify. Jobs are the goroutines behind the members,
 // some of which end a moment later.
 //
@@ -15,8 +15,10 @@
 package lifetime
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -62,9 +64,6 @@ func New() *Life {
 
 // Draining is closed when draining begins.
 func (l *Life) Draining() <-chan struct{} { return l.draining }
-
-// Over is closed when draining has begun and the last member has left.
-func (l *Life) Over() <-chan struct{} { return l.over }
 
 // Begun reports whether draining has begun.
 func (l *Life) Begun() bool { return l.begun.Load() }
@@ -117,6 +116,32 @@ func (l *Life) JobDone() { l.jobs.Done() }
 
 // Wait waits until all jobs are done. Draining has begun.
 func (l *Life) Wait() { l.jobs.Wait() }
+
+// progressInterval is how often Await reports that it waits.
+const progressInterval = time.Second
+
+// Await waits until the life is over or ctx ends, whose cause it returns then.
+// Now and then meanwhile it calls report.
+func (l *Life) Await(ctx context.Context, report func()) error {
+	progress := time.NewTicker(progressInterval)
+	defer progress.Stop()
+	for {
+		select {
+		case <-l.over:
+			return nil
+		case <-progress.C:
+			report()
+			continue
+		case <-ctx.Done():
+		}
+		select {
+		case <-l.over: // both are so
+			return nil
+		default:
+			return context.Cause(ctx)
+		}
+	}
+}
 
 // Drain begins draining, the first time that it is called: it runs first, which
 // the end waits for, and then tells the members.

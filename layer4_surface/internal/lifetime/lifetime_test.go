@@ -52,7 +52,7 @@ func TestLife(t *testing.T) {
 	}
 	notify("second")
 	l.Members()[0].Cut()
-	if ev := q.TryNext(); ev.Type != cq.QueueTimeout || closed(l.Over()) {
+	if ev := q.TryNext(); ev.Type != cq.QueueTimeout || closed(l.over) {
 		t.Errorf("event = %v before the last member has left", ev)
 	}
 	l.Members()[0].Cut()
@@ -62,7 +62,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("a member was told %q, want %q", m.told, want)
 		}
 	}
-	if !closed(l.Over()) {
+	if !closed(l.over) {
 		t.Error("the life is not over")
 	}
 	notify("late")
@@ -80,11 +80,11 @@ func TestNotOverBeforeTheFirstStep(t *testing.T) {
 	l := New()
 	l.Drain(func() {
 		l.Drain(nil)
-		if closed(l.Over()) {
+		if closed(l.over) {
 			t.Error("the life was over before draining had begun")
 		}
 	})
-	if !closed(l.Over()) {
+	if !closed(l.over) {
 		t.Error("a life without members is not over when it drains")
 	}
 }
