@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -42,6 +43,10 @@ type Error struct {
 	// HTTP2 is the code of the RST_STREAM or GOAWAY behind it, when HasHTTP2.
 	HTTP2    status.HTTP2Code
 	HasHTTP2 bool
+
+	// At is when the peer reset the stream, zero for any other end. A call
+	// whose deadline came later has not ended by that.
+	At time.Time
 
 	// Cause is the error below, nil if this is the first.
 	Cause error

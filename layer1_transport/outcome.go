@@ -57,10 +57,14 @@ func OutcomeOf(err error, deadline time.Time) Outcome {
 	st := status.Convert(err)
 	o := Outcome{Code: st.Code(), Message: st.Message(), Told: told(err, st), Details: st.DetailsBin(), Err: err}
 	o.Progress = ProgressOf(err)
+	var at time.Time
 	for e := range Nodes(err) {
 		o.learn(e)
+		if at.IsZero() {
+			at = e.At
+		}
 	}
-	o.judge(deadline)
+	o.judge(deadline, at)
 	o.Reset = status.ToHTTP2(o.Code)
 	return o
 }
@@ -82,9 +86,14 @@ func (o *Outcome) learn(e *Error) {
 }
 
 // judge decides whether the deadline, or a cancellation on this side, is behind
-// it, and makes Err match the errors of package context accordingly.
-func (o *Outcome) judge(deadline time.Time) {
-	if o.Code == status.Canceled && o.HasHTTP2 && o.HTTP2 == status.HTTP2Cancel && Passed(deadline) {
+// it, and makes Err match the errors of package context accordingly. at is when
+// the peer reset the stream, zero for now.
+func (o *Outcome) judge(deadline, at time.Time) {
+	if at.IsZero() {
+		at = time.Now()
+	}
+	due := !deadline.IsZero() && !at.Before(deadline)
+	if o.Code == status.Canceled && o.HasHTTP2 && o.HTTP2 == status.HTTP2Cancel && due {
 		o.Code, o.Err = status.DeadlineExceeded, &late{o.Err}
 	}
 	var own error

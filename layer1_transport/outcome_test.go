@@ -22,6 +22,8 @@ func TestOutcome(t *testing.T) {
 	past, later := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
 	reset := &Error{Code: status.Canceled, Layer: "http2", Peer: "a:1", Reason: "stream reset by the peer with CANCEL",
 		HTTP2: status.HTTP2Cancel, HasHTTP2: true}
+	early := *reset
+	early.At = past.Add(-time.Second)
 	detailed, err := status.New(status.Aborted, "busy").WithDetails(status.New(status.Internal, "x").Proto())
 	if err != nil {
 		t.Fatal(err)
@@ -49,6 +51,7 @@ func TestOutcome(t *testing.T) {
 		{"the context's cancellation", context.Canceled, past, status.Canceled, "context canceled", "context canceled", status.HTTP2Cancel, true, false},
 		{"the context's deadline", context.DeadlineExceeded, later, status.DeadlineExceeded, "context deadline exceeded", "context deadline exceeded", status.HTTP2Cancel, false, true},
 		{"CANCEL before the deadline", reset, later, status.Canceled, "http2: stream reset by the peer with CANCEL (peer a:1)", "stream reset by the peer with CANCEL", status.HTTP2Cancel, false, false},
+		{"CANCEL before the deadline, looked at after it", &early, past, status.Canceled, "http2: stream reset by the peer with CANCEL (peer a:1)", "stream reset by the peer with CANCEL", status.HTTP2Cancel, false, false},
 		{"CANCEL without a deadline", reset, time.Time{}, status.Canceled, "http2: stream reset by the peer with CANCEL (peer a:1)", "stream reset by the peer with CANCEL", status.HTTP2Cancel, false, false},
 		{"CANCEL after the deadline", reset, past, status.DeadlineExceeded, "http2: stream reset by the peer with CANCEL (peer a:1)", "stream reset by the peer with CANCEL", status.HTTP2Cancel, false, true},
 		{"a cancellation of ours after the deadline", &Error{Code: status.Canceled, Reason: "enough", Cause: context.Canceled}, past,

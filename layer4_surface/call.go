@@ -11,6 +11,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -207,13 +208,16 @@ func (c *call) abandoned() bool {
 
 // cancel passes err down the stack, once in the life of a call. Caller holds a
 // reference.
-func (c *call) cancel(err error) {
+func (c *call) cancel(err error) { c.cancelFor(err, 0) }
+
+// cancelFor is cancel because of an event of another call, 0 without a trace.
+func (c *call) cancelFor(err error, cause trace.EventID) {
 	if c.state.Or(stateCancelled)&(stateCancelled|stateEnded) != 0 {
 		return
 	}
 	b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err}
 	if c.pool.trace.on() {
-		b.Cause = c.pool.trace.cancel(c, err)
+		b.Cause = c.pool.trace.cancel(c, cause, err)
 	}
 	c.stack.StartBatch(b)
 	if c.recv.headers.Load() == headersEarly {
@@ -277,14 +281,15 @@ func (c *call) adopt(child Call) bool {
 }
 
 // endChildren cancels the calls that were made on behalf of c, which has ended.
-func (c *call) endChildren() {
+// The event of its end is that of theirs in a trace.
+func (c *call) endChildren(event trace.EventID) {
 	f := &c.children
 	f.mu.Lock()
 	children := slices.Clone(f.children)
 	f.mu.Unlock()
 	for _, child := range children {
 		if child.c.Acquire(child.generation) {
-			child.c.cancel(newLocalError(status.Canceled, "the call on whose behalf this one was made has ended"))
+			child.c.cancelFor(newLocalError(status.Canceled, "the call on whose behalf this one was made has ended"), event)
 			child.c.Unref()
 		}
 	}

@@ -105,8 +105,8 @@ func (t *tracer) reject(c *call, ops []Op, tag cq.Tag, fault CallError) {
 }
 
 //go:noinline
-func (t *tracer) cancel(c *call, err error) trace.EventID {
-	return t.emit(c, trace.Event{Op: "call.cancel", Dir: trace.DirDown, Err: err})
+func (t *tracer) cancel(c *call, cause trace.EventID, err error) trace.EventID {
+	return t.emit(c, trace.Event{Cause: cause, Op: "call.cancel", Dir: trace.DirDown, Err: err})
 }
 
 //go:noinline

@@ -34,8 +34,8 @@ var endings = []ending{
 			req.StartBatch([]Op{opStatus(status.FailedPrecondition, "wire")}, "status")
 		},
 		code: status.FailedPrecondition, text: "wire"},
-	{name: "RST_STREAM", script: "send RST_STREAM stream=1 code=ENHANCE_YOUR_CALM\n",
-		code: status.ResourceExhausted, text: "http2: stream reset by the peer with ENHANCE_YOUR_CALM"},
+	{name: "RST_STREAM", script: "send RST_STREAM stream=1 code=CANCEL\n",
+		code: status.Canceled, text: "http2: stream reset by the peer with CANCEL"},
 	{name: "GOAWAY", script: "send GOAWAY last=0 code=NO_ERROR debug=bye\n",
 		code: status.Unavailable, text: "http2: connection ended by the peer with GOAWAY NO_ERROR"},
 	{name: "the loss of the connection", script: "close\n",

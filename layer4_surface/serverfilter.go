@@ -184,7 +184,7 @@ func (d *serverEnd) Run(err error) {
 		s.waiter.closed()
 	}
 	if state&stateChildren != 0 {
-		c.endChildren()
+		c.endChildren(s.accept.Cause)
 	}
 	c.Unref()
 }

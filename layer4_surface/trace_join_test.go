@@ -142,3 +142,29 @@ func TestRefusedByAQueue(t *testing.T) {
 		}
 	}
 }
+
+// TestCancelledChildrenNameTheirParent: the end of a call leads to that of the
+// calls that were made on its behalf.
+func TestCancelledChildrenNameTheirParent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := trace.NewRecorder(trace.LevelEvents)
+		s, q := newFixtureServer(t, WithTrace(rec.Endpoint("server", "client")))
+		f := connectFixture(t, s, q, WithTrace(rec.Endpoint("client", "server")))
+		req := f.request("request")
+		c := f.call(CallParams{})
+		f.start(c, "headers", opSendHeaders())
+		f.expect(f.scq, "request", true)
+		child := f.call(CallParams{Parent: req.Call, Propagate: PropagateDefaults})
+		f.start(child, "child", opSendHeaders())
+		c.Cancel()
+		synctest.Wait()
+		e := &story{t, rec.Events()}
+		ended, cancelled := e.find("server", "call.status", 0), e.find("client", "call.cancel", 1)
+		if cancelled.Cause != ended.ID || cancelled.Call != child.ID() {
+			t.Errorf("the cancellation of call %d has the cause %d, want that of call %d and %d", cancelled.Call, cancelled.Cause, child.ID(), ended.ID)
+		}
+		for _, c := range []Call{c, child, req.Call} {
+			c.Release()
+		}
+	})
+}

@@ -284,6 +284,9 @@ func (s *clientStream) perform(ops []surface.Op, tag any) (ok bool, fault surfac
 		return false, surface.CallErrorReleased
 	}
 	defer s.unuse()
+	if s.ctx.Err() != nil {
+		cancelFor(s.ctx, s.call) // the goroutine that does it may not have run yet
+	}
 	if fault = s.call.StartBatch(ops, tag); fault != surface.CallOK {
 		return false, fault
 	}

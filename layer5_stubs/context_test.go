@@ -129,6 +129,32 @@ func TestCancel(t *testing.T) {
 	})
 }
 
+// A slowContext tells nobody that it has ended: it stands for the moment before
+// the goroutine runs that is to be told.
+type slowContext struct{ context.Context }
+
+func (slowContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+
+// TestCancelComesBeforeWhatFollows: a call whose context has ended does not
+// succeed by what the program does next, however fast the server answers.
+func TestCancelComesBeforeWhatFollows(t *testing.T) {
+	f := newFixture(t, new(echo), options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	stream, err := f.client.ClientStream(slowContext{ctx})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Send(new(testpb.Request)); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_, err = stream.CloseAndRecv()
+	wantCode(t, err, status.Canceled)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v does not match context.Canceled", err)
+	}
+}
+
 // TestContextOver: a context that is over already makes no call.
 func TestContextOver(t *testing.T) {
 	f := newFixture(t, &echo{hook: func(context.Context) error {

@@ -435,7 +435,7 @@ func (s *session) onRSTStream(h frame.Header, p []byte) error {
 		progress = st.unprocessed() // RFC 9113 §8.7
 	}
 	e := s.newError(status.FromHTTP2(f.Code), "stream reset by the peer with "+f.Code.String())
-	e.Progress, e.HTTP2, e.HasHTTP2 = progress, f.Code, true
+	e.Progress, e.HTTP2, e.HasHTTP2, e.At = progress, f.Code, true, time.Now()
 	st.peerEnded = true
 	s.peerClosed(st.id)
 	s.fail(st, e)
