@@ -3,22 +3,21 @@
 //	           layer 4, the surface: StartBatch, RequestCall
 //	                │ BeginOp     EndOp │         ▲ Event, Functor.Run
 //	┌───────────────▼───────────────────▼─────────┴─────────┐
-//	│ queue.go     counting, and the list of what completed │
+//	│ queue.go  count.go  inbox.go  begin, end, and the list│
 //	│ next.go      NEXT: the oldest event, to any caller    │
 //	│ pluck.go     PLUCK: the event of one tag              │
 //	│ callback.go  CALLBACK: the tag is run where it ended  │
 //	│ waiter.go    goroutines parked, and how they wake     │
-//	│ shutdown.go  the end, and draining                    │
-//	│ alarm.go     a completion at a point in time          │
+//	│ shutdown.go  the end    alarm.go  an end at a time    │
 //	└───────────────────────────────────────────────────────┘
 //
-// A tag exists in C because one thread serves many calls and must be told which
-// of them an event belongs to. In Go the goroutine is the tag: each call has a
-// goroutine that waits for its own event and knows what it was about. So the
-// stubs wait in Pluck on a queue inside the call, and Next is for programs
-// that drive many calls from one loop. BenchmarkNext, BenchmarkPluckReady and
-// BenchmarkPluckParked show the cost of a queue, next to BenchmarkChannel and
-// BenchmarkDirectWake, the same hand-over without one.
+// In Go the goroutine is the tag. C needs one because a thread serves many
+// calls; here each call has a goroutine that waits for its own event. So stubs
+// wait in Pluck on a queue inside the call; Next is for programs that drive many
+// calls from one loop. An operation begun, ended and taken costs 45 ns; handed
+// to a parked goroutine 460, of which 340 are the wake-up (BenchmarkNext,
+// BenchmarkPluckParked, BenchmarkDirectWake). Between 10 producers and 10
+// consumers an event costs what a roomy channel costs (BenchmarkThroughput).
 //
 // # Contract
 //
@@ -26,15 +25,15 @@
 //     its tag and success; on a Next queue in the order of the EndOps.
 //   - Up: what is there is delivered whatever the deadline; then comes
 //     QueueShutdown, then QueueTimeout. One event wakes one waiter that wants it.
-//   - Up: the count starts at one, which Shutdown gives up. At zero the queue
-//     has shut down: BeginOp fails, and every call, waiting or later, returns
-//     QueueShutdown when no event is left for it.
+//   - Up: the count starts at one, which Shutdown gives up. At zero the queue has
+//     shut down: BeginOp fails, and all calls return QueueShutdown once nothing is left.
 //   - Up: finalizers, functors and observers run without a lock, a finalizer
 //     when its event is dequeued. Nothing is allocated for an event.
-//   - Down: nothing. The memory of an event comes from whoever ends the
-//     operation. Misuse, such as Next on a Pluck queue, panics.
-//   - Not here: pollsets and polling types (the Go runtime polls the network),
-//     the thread-local cache of one event (goroutines have no such storage), an
+//   - Down: nothing. The memory of an event comes from who ends it. Misuse panics.
+//   - Unlike gRPC core: a functor is counted until it returned, so OnShutdown comes
+//     after the last; an Alarm on a queue that has shut down is not set.
+//   - Not here: pollsets and polling types (the Go runtime polls the network), a
+//     thread-local cache of one event (goroutines have no such storage), an
 //     executor (functors run inline; layer 5 has workers), contexts.
 //
 // # Goroutines
@@ -49,5 +48,5 @@
 //
 // # Reading order
 //
-// cq.go, queue.go, next.go, waiter.go, pluck.go, callback.go, shutdown.go, alarm.go, observer.go.
+// cq.go, queue.go, count.go, inbox.go, next.go, waiter.go, pluck.go, callback.go, shutdown.go, alarm.go, observer.go.
 package cq

@@ -131,13 +131,26 @@ func TestBlockReuse(t *testing.T) {
 	}
 	for i := range callers {
 		users.Go(func() {
-			for range calls {
+			for n := range calls {
 				b := <-pool
-				b.queue.Init(cq.Pluck, cq.Config{Debug: i == 0})
+				kind := cq.CompletionType(n % 2)
+				b.queue.Init(kind, cq.Config{Debug: i == 0})
 				b.queue.BeginOp(&b.call)
 				ender <- b
-				if ev := b.queue.PluckDone(&b.call, nil); ev.Type != cq.OpComplete {
-					t.Errorf("PluckDone = %v, want OP_COMPLETE", ev.Type)
+				ev := cq.Event{Type: cq.QueueTimeout}
+				for ev.Type == cq.QueueTimeout { // half of the Next queues are polled, so that nobody is parked
+					switch {
+					case kind == cq.Pluck:
+						ev = b.queue.PluckDone(&b.call, nil)
+					case n%4 == 0:
+						ev = b.queue.NextDone(nil)
+					default:
+						runtime.Gosched()
+						ev = b.queue.TryNext()
+					}
+				}
+				if ev.Type != cq.OpComplete {
+					t.Errorf("the wait = %v, want OP_COMPLETE", ev.Type)
 				}
 				if i%2 == 0 {
 					b.queue.Shutdown()

@@ -37,12 +37,14 @@ func FuzzQueue(f *testing.F) {
 	f.Add(false, []byte{0, 8, 1, 2, 2, 3, 1, 2, 2, 0})
 	f.Add(true, []byte{0, 8, 16, 24, 1, 1, 1, 18, 2, 10, 3, 4, 1, 26, 2, 4})
 	f.Add(true, []byte{3, 0, 2, 4})
+	f.Add(false, []byte{0, 8, 16, 24, 1, 1, 2, 3, 1, 1, 2, 2, 2, 2, 4, 0})
 	f.Fuzz(func(t *testing.T, pluck bool, program []byte) {
 		kind := cq.Next
 		if pluck {
 			kind = cq.Pluck
 		}
-		q := cq.New(kind, cq.Config{Debug: true})
+		cfg := cq.Config{Debug: len(program)%2 == 1} // without it a Next queue does without its lock
+		q := cq.New(kind, cfg)
 		m := &model{kind: kind}
 		calls := make([]call, 32) // storage for as many operations at once
 		for pc, b := range program {
@@ -77,7 +79,7 @@ func FuzzQueue(f *testing.F) {
 				m.closing = true
 			case 4: // a new life, where Init allows it
 				if len(m.begun)+len(m.queued) == 0 {
-					q.Init(kind, cq.Config{Debug: true})
+					q.Init(kind, cfg)
 					*m = model{kind: kind}
 				}
 			}

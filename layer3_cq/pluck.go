@@ -14,7 +14,6 @@ import "time"
 // Pluck and PluckDone panic on a queue that is not a Pluck queue.
 func (q *Queue) Pluck(tag Tag, deadline time.Time) Event {
 	q.mustBe(Pluck, "Pluck")
-	q.mustCompare("Pluck", tag)
 	return q.wait(want{tag: tag}, limit{deadline: deadline})
 }
 
@@ -24,6 +23,5 @@ func (q *Queue) Pluck(tag Tag, deadline time.Time) Event {
 // allocates nothing (TestAllocsPluckParked).
 func (q *Queue) PluckDone(tag Tag, done <-chan struct{}) Event {
 	q.mustBe(Pluck, "PluckDone")
-	q.mustCompare("PluckDone", tag)
 	return q.wait(want{tag: tag}, limit{done: done})
 }

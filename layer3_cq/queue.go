@@ -2,9 +2,9 @@ package cq
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
-	"sync/atomic"
 )
 
 // A Queue is a completion queue. All methods but Init may run at once on any
@@ -13,9 +13,10 @@ import (
 // The zero Queue behaves as one that has shut down; [New] or [Queue.Init] make
 // it usable. A Queue must not be copied.
 //
-// Invariant: pending == begun and not ended operations + (closing ? 0 : 1).
-// Invariant: no waiter is parked whose event is in the list, and none at all
-// once pending == 0.
+// Invariant: count.pending == operations begun and not taken out of the count +
+// (closing ? 0 : 1). EndOp takes its own out, or who empties the inbox does.
+// Invariant: no waiter is parked whose event is in done, and none at all once
+// count.pending == 0. On a Next queue, inbox is barred while one is parked.
 type Queue struct {
 	// Set by Init, read-only afterwards.
 	kind CompletionType
@@ -23,17 +24,17 @@ type Queue struct {
 
 	mu sync.Mutex // a leaf: nothing else is locked and no user code runs under it
 	// Guarded by mu.
-	closing    bool        // Shutdown was called
-	head, tail *Completion // completed, not delivered; oldest first
-	parked     *waiter     // waiting goroutines, newest first
-	pluckers   int         // those of them that wait for one tag
-	free       *waiter     // waiters kept for reuse
-	freeCount  int
-	begun      []Tag // with Config.Debug: begun and not ended
+	closing   bool    // Shutdown was called
+	done      list    // completed, not delivered
+	parked    *waiter // waiting goroutines, newest first
+	pluckers  int     // those of them that wait for one tag
+	free      *waiter // waiters kept for reuse
+	freeCount int
+	begun     []Tag // with Config.Debug: begun and not ended
 
 	// Atomic.
-	pending atomic.Int64           // 0 means shut down, for ever; falls under mu only
-	spare   atomic.Pointer[waiter] // one more waiter kept for reuse
+	count count
+	inbox inbox // Next queues: completed since done was filled
 }
 
 // New returns a queue that delivers events in the way t says.
@@ -60,15 +61,18 @@ func (q *Queue) Init(t CompletionType, cfg Config) {
 	}
 	// The mutex is used, not overwritten: that EndOp may be unlocking it.
 	q.mu.Lock()
-	if q.outstandingLocked() != 0 || q.head != nil || q.parked != nil {
-		n, begun, drained, idle := q.outstandingLocked(), slices.Clone(q.begun), q.head == nil, q.parked == nil
+	q.collectLocked()
+	if q.outstandingLocked() != 0 || q.done.head != nil || q.parked != nil {
+		n, begun, drained, idle := q.outstandingLocked(), slices.Clone(q.begun), q.done.head == nil, q.parked == nil
 		q.mu.Unlock()
 		q.misuse("Init", fmt.Sprintf("in use: operations outstanding: %d %v, drained: %t, nobody waiting: %t",
 			n, begun, drained, idle))
 	}
 	q.kind, q.cfg = t, cfg
 	q.closing = false
-	q.pending.Store(1)
+	q.count.reset()
+	q.inbox.bar()
+	q.openLocked()
 	q.mu.Unlock()
 	if cfg.Observer != nil {
 		cfg.Observer.Create(q)
@@ -86,7 +90,12 @@ func (q *Queue) Observer() Observer { return q.cfg.Observer }
 
 // Pending returns how many operations are begun and not ended, plus one until
 // Shutdown is called, as gRPC core counts. It is 0 once the queue has shut down.
-func (q *Queue) Pending() int { return int(q.pending.Load()) }
+func (q *Queue) Pending() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.collectLocked()
+	return q.count.pending()
+}
 
 // BeginOp announces an operation that EndOp will end with the same tag. It
 // reports false, and counts nothing, when the queue has shut down. While
@@ -96,14 +105,13 @@ func (q *Queue) BeginOp(tag Tag) bool {
 	if q.kind == Callback {
 		q.functor("BeginOp", tag)
 	}
-	q.mustCompare("BeginOp", tag)
-	for n := q.pending.Load(); ; n = q.pending.Load() {
-		if n == 0 {
-			return false
+	if q.kind == Pluck || q.cfg.Debug {
+		if fault := tagFault(tag); fault != "" {
+			q.misuse("BeginOp", fmt.Sprintf("got tag %v (%T), which %s", tag, tag, fault))
 		}
-		if q.pending.CompareAndSwap(n, n+1) {
-			break
-		}
+	}
+	if !q.count.begin() {
+		return false
 	}
 	if q.cfg.Debug {
 		q.mu.Lock()
@@ -132,7 +140,13 @@ func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
 		q.endCallback(tag, success, f, c)
 		return
 	}
+	if q.kind == Next && q.endUnlocked(tag, success, f, c) {
+		return
+	}
 	q.mu.Lock()
+	if q.kind == Next {
+		q.collectLocked()
+	}
 	if fault := q.faultLocked(tag); fault != "" || c == nil || c.linked {
 		q.mu.Unlock()
 		q.misuse("EndOp", endFault(fault, tag, c))
@@ -143,8 +157,9 @@ func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
 	w := q.waiterForLocked(tag)
 	if w != nil {
 		q.unparkLocked(w)
+		q.openLocked()
 	} else {
-		q.pushLocked(c)
+		q.done.push(list{c, c})
 	}
 	var end ending
 	last := q.releaseLocked(&end)
@@ -154,6 +169,42 @@ func (q *Queue) EndOp(tag Tag, success bool, f Finalizer, c *Completion) {
 	}
 	if last {
 		end.run()
+	}
+}
+
+// endUnlocked is EndOp on a Next queue where nobody waits. It reports false, and
+// does nothing, if that takes the lock, or if something is wrong.
+func (q *Queue) endUnlocked(tag Tag, success bool, f Finalizer, c *Completion) bool {
+	if q.inbox.isBarred() || c == nil || c.linked || !q.count.end() {
+		return false
+	}
+	c.tag, c.success, c.finalizer, c.linked = tag, success, f, true
+	if q.inbox.add(c) {
+		return true // nothing of the queue is touched after that
+	}
+	c.next, c.linked = nil, false
+	q.count.undoEnd()
+	return false
+}
+
+// collectLocked moves what is in the inbox to the list. Caller holds q.mu.
+func (q *Queue) collectLocked() { q.addLocked(q.inbox.take()) }
+
+// barLocked is collectLocked, and makes EndOp take the lock. Caller holds q.mu.
+func (q *Queue) barLocked() { q.addLocked(q.inbox.bar()) }
+
+// addLocked appends to the list what comes from the inbox. Caller holds q.mu.
+func (q *Queue) addLocked(l list, n int64) {
+	if n > 0 {
+		q.count.collect(n)
+		q.done.push(l)
+	}
+}
+
+// openLocked lets EndOp do without the lock, if it may. Caller holds q.mu.
+func (q *Queue) openLocked() {
+	if q.kind == Next && !q.closing && !q.cfg.Debug && q.parked == nil {
+		q.inbox.open()
 	}
 }
 
@@ -192,58 +243,24 @@ func endFault(fault string, tag Tag, c *Completion) string {
 // outstandingLocked returns how many operations are begun and not ended.
 // Caller holds q.mu.
 func (q *Queue) outstandingLocked() int {
-	n := int(q.pending.Load())
+	n := q.count.pending()
 	if q.closing || n == 0 {
 		return n
 	}
 	return n - 1
 }
 
-// pushLocked appends c to the list. Caller holds q.mu.
-func (q *Queue) pushLocked(c *Completion) {
-	if q.tail == nil {
-		q.head = c
-	} else {
-		q.tail.next = c
+// tagFault says why tag cannot be told from others, empty if it can. A queue
+// that compares tags asks before it counts one, so that comparing never panics.
+func tagFault(tag Tag) string {
+	if t := reflect.TypeOf(tag); t == nil || t.Kind() == reflect.Pointer {
+		return "" // nearly every tag
 	}
-	q.tail = c
+	return valueFault(tag)
 }
 
-// takeLocked removes the oldest completion that want accepts, nil if there is
-// none. Caller holds q.mu.
-func (q *Queue) takeLocked(want *want) *Completion {
-	var prev *Completion
-	for c := q.head; c != nil; prev, c = c, c.next {
-		if !want.accepts(c.tag) {
-			continue
-		}
-		if prev == nil {
-			q.head = c.next
-		} else {
-			prev.next = c.next
-		}
-		if q.tail == c {
-			q.tail = prev
-		}
-		c.next = nil
-		return c
-	}
-	return nil
-}
-
-// mustCompare panics if tag has to be compared later and cannot be, on the
-// goroutine that chose it and before anything is counted or locked.
-func (q *Queue) mustCompare(method string, tag Tag) {
-	if q.kind != Pluck && !q.cfg.Debug {
-		return
-	}
-	if fault := tagFault(tag); fault != "" {
-		q.misuse(method, fmt.Sprintf("got tag %v (%T), which %s", tag, tag, fault))
-	}
-}
-
-// tagFault says why tag cannot be told from others, empty if it can.
-func tagFault(tag Tag) (fault string) {
+// valueFault is tagFault for what is no pointer.
+func valueFault(tag Tag) (fault string) {
 	defer func() {
 		if recover() != nil {
 			fault = "cannot be compared"

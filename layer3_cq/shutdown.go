@@ -9,10 +9,11 @@ package cq
 // then every call returns QueueShutdown.
 func (q *Queue) Shutdown() {
 	q.mu.Lock()
-	if q.closing || q.pending.Load() == 0 {
+	if q.closing || q.count.pending() == 0 {
 		q.mu.Unlock()
 		return
 	}
+	q.barLocked() // from here on each EndOp may be the last
 	q.closing = true
 	var end ending
 	last := q.releaseLocked(&end)
@@ -36,7 +37,7 @@ func (q *Queue) Drain() {
 // last, in which case the queue has shut down and end says who is to be told.
 // Caller holds q.mu.
 func (q *Queue) releaseLocked(end *ending) (last bool) {
-	if q.pending.Add(-1) > 0 {
+	if !q.count.release() {
 		return false
 	}
 	end.observer, end.functor = q.cfg.Observer, q.cfg.OnShutdown

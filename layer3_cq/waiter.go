@@ -1,6 +1,9 @@
 package cq
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // maxFreeWaiters bounds the waiters that a queue keeps for reuse: a queue that
 // 10,000 goroutines once polled does not keep their 10,000 channels. One more
@@ -36,6 +39,17 @@ type want struct {
 // accepts reports whether the event of tag is wanted.
 func (w *want) accepts(tag Tag) bool { return w.anyTag || sameTag(w.tag, tag) }
 
+// fault says why there can be no event that is wanted, empty if there can be.
+func (w *want) fault() string {
+	if w.anyTag {
+		return ""
+	}
+	if fault := tagFault(w.tag); fault != "" {
+		return fmt.Sprintf("got tag %v (%T), which %s", w.tag, w.tag, fault)
+	}
+	return ""
+}
+
 // A limit says how long to wait; at most one of its fields is set and the zero
 // limit is for ever. What is there already is delivered whatever the limit.
 type limit struct {
@@ -69,42 +83,69 @@ func (q *Queue) wait(want want, limit limit) Event {
 }
 
 // claim dequeues a completion, parking if it must. Without one it says why.
-// The order is the contract: what is there comes before shutdown, and shutdown
-// before a limit in the past.
 func (q *Queue) claim(want *want, limit *limit) (*Completion, EventType) {
-	q.mu.Lock()
-	c := q.takeLocked(want)
-	switch {
-	case c != nil:
-		q.mu.Unlock()
-		return c, OpComplete
-	case q.pending.Load() == 0:
-		q.mu.Unlock()
-		return nil, QueueShutdown
-	case limit.reached(), !want.anyTag && q.pluckers == MaxPluckers:
-		q.mu.Unlock()
-		return nil, QueueTimeout
+	c, w, why := q.takeOrPark(want, limit)
+	if w == nil {
+		return c, why
 	}
-	w := q.parkLocked(want)
-	q.mu.Unlock()
-
 	c, woken := w.sleep(limit)
 	if !woken {
-		q.mu.Lock()
-		if w.parked {
-			q.unparkLocked(w)
-			q.keepLocked(w)
-			q.mu.Unlock()
+		if q.giveUp(w) {
 			return nil, QueueTimeout
 		}
-		q.mu.Unlock()
-		c = <-w.wake // unparked since the limit was reached: it is on its way
+		c = <-w.wake // someone unparked w since: the token is on its way
 	}
-	q.keep(w)
+	q.mu.Lock()
+	q.keepLocked(w)
+	q.mu.Unlock()
 	if c == nil {
 		return nil, QueueShutdown
 	}
 	return c, OpComplete
+}
+
+// takeOrPark returns a completion that is there, or a waiter that it parked,
+// or neither and why. The order is the contract: what is there comes before
+// shutdown, and shutdown before a limit in the past.
+func (q *Queue) takeOrPark(want *want, limit *limit) (*Completion, *waiter, EventType) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.kind == Next && q.done.head == nil {
+		q.collectLocked()
+	}
+	if c := q.done.take(want); c != nil {
+		return c, nil, OpComplete
+	}
+	if fault := want.fault(); fault != "" {
+		q.misuse("Pluck", fault)
+	}
+	switch {
+	case q.count.pending() == 0:
+		return nil, nil, QueueShutdown
+	case limit.reached(), !want.anyTag && q.pluckers == MaxPluckers:
+		return nil, nil, QueueTimeout
+	}
+	if q.kind == Next {
+		q.barLocked()
+		if c := q.done.take(want); c != nil { // it came since the inbox was emptied
+			q.openLocked()
+			return c, nil, OpComplete
+		}
+	}
+	return nil, q.parkLocked(want), QueueTimeout
+}
+
+// giveUp unparks w, and reports false if someone did that already.
+func (q *Queue) giveUp(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !w.parked {
+		return false
+	}
+	q.unparkLocked(w)
+	q.openLocked()
+	q.keepLocked(w)
+	return true
 }
 
 // deliver hands the storage of a dequeued event back to its owner and returns
@@ -154,15 +195,12 @@ func (w *waiter) sleep(l *limit) (c *Completion, woken bool) {
 
 // parkLocked puts a waiter into the list. Caller holds q.mu.
 func (q *Queue) parkLocked(want *want) *waiter {
-	w := q.spare.Swap(nil)
-	switch {
-	case w != nil:
-	case q.free != nil:
-		w = q.free
+	w := q.free
+	if w == nil {
+		w = &waiter{wake: make(chan *Completion, 1)}
+	} else {
 		q.free = w.next
 		q.freeCount--
-	default:
-		w = &waiter{wake: make(chan *Completion, 1)}
 	}
 	// Newest first: the goroutine that ran last has the warmest caches.
 	w.want, w.parked = *want, true
@@ -192,17 +230,6 @@ func (q *Queue) unparkLocked(w *waiter) {
 	if !w.want.anyTag {
 		q.pluckers--
 	}
-}
-
-// keep is keepLocked for who does not hold q.mu, and most often need not take it.
-func (q *Queue) keep(w *waiter) {
-	w.want = want{}
-	if q.spare.CompareAndSwap(nil, w) {
-		return
-	}
-	q.mu.Lock()
-	q.keepLocked(w)
-	q.mu.Unlock()
 }
 
 // keepLocked puts w, which is not parked and has no token, aside for reuse.

@@ -42,7 +42,7 @@ var misuses = []misuse{
 	{name: "Pluck of a tag that cannot be compared", kinds: pluck,
 		do: func(q Queue) { q.Pluck([]int{1}, past) }, want: []string{"Pluck", "[]int", "cannot be compared"}},
 	{name: "PluckDone of a tag that cannot be compared", kinds: pluck,
-		do: func(q Queue) { q.PluckDone([]int{1}, closed()) }, want: []string{"PluckDone", "[]int", "cannot be compared"}},
+		do: func(q Queue) { q.PluckDone([]int{1}, closed()) }, want: []string{"Pluck", "[]int", "cannot be compared"}},
 	{name: "EndOp without BeginOp", kinds: all,
 		do: func(q Queue) { end(q, new(op)) }, want: []string{"EndOp", "no operation was begun"}},
 	{name: "EndOp without BeginOp after Shutdown", kinds: all,
@@ -52,6 +52,12 @@ var misuses = []misuse{
 		q.BeginOp(o)
 		end(q, o)
 		end(q, o)
+	}, want: []string{"EndOp", "no operation was begun"}},
+	{name: "EndOp twice, with storage of its own each time", kinds: waiting, do: func(q Queue) {
+		o := new(op)
+		q.BeginOp(o)
+		end(q, o)
+		q.EndOp(o, true, nil, new(cq.Completion))
 	}, want: []string{"EndOp", "no operation was begun"}},
 	{name: "EndOp with another tag, with Config.Debug", kinds: all, debug: true, do: func(q Queue) {
 		q.BeginOp(new(op))

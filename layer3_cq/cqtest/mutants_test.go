@@ -49,6 +49,7 @@ var mutants = []mutant{
 	{mistake: "EndOp wakes nobody", found: []string{"a waiter gets the event that ends later", "CancellationMultiSet @NEXT"}},
 	{mistake: "EndOp wakes one waiter, whatever its tag", found: []string{"an event goes to the waiter for its tag"}},
 	{mistake: "EndOp wakes a waiter only if the queue was empty", found: []string{"as many events wake"}},
+	{mistake: "a caller does not look again before it parks", found: []string{"a caller that begins to wait as its event comes @NEXT"}},
 	{mistake: "a wake-up goes to a waiter that gave up", found: []string{"a waiter that gave up takes no event"}},
 	{mistake: "shutdown wakes nobody", found: []string{"a waiter that had an event is told of the shutdown"}},
 	{mistake: "shutdown wakes one waiter", found: []string{"shutdown wakes every waiter"}},

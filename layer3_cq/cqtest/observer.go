@@ -70,8 +70,10 @@ func (r *recorder) count(line string) (n int) {
 	return n
 }
 
+// Create writes down that a queue was made.
+func (r *recorder) Create(id cq.Identity) { r.add(id, "create", nil) }
+
 // Begin writes down that an operation was begun.
-func (r *recorder) Create(q cq.Identity)             { r.add(q, "create", nil) }
 func (r *recorder) Begin(id cq.Identity, tag cq.Tag) { r.add(id, "begin", tag) }
 
 // End writes down that one has completed.

@@ -77,8 +77,9 @@ func testTooManyPlucks(t *testing.T, newQueue factory, kind cq.CompletionType) {
 		o.end(q, true)
 	}
 	wg.Wait()
+	extra.begin(t, q)
 	go func() { extra.end(q, true) }()
-	expect(t, "Pluck with room again", q.Pluck(extra.begin(t, q), inf), complete(extra, true))
+	expect(t, "Pluck with room again", q.Pluck(extra, inf), complete(extra, true))
 }
 
 func testPluckWakesItsOwn(t *testing.T, newQueue factory, kind cq.CompletionType) {

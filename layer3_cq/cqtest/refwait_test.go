@@ -2,6 +2,7 @@ package cqtest
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -81,6 +82,11 @@ func (q *reference) lookUntil(want refWant, over func() bool) refEvent {
 		}
 		if !want.any {
 			q.plucked = append(q.plucked, want.tag)
+		}
+		if q.has("a caller does not look again before it parks") {
+			q.mu.Unlock()
+			runtime.Gosched()
+			q.mu.Lock()
 		}
 		q.changed.Wait()
 		if !want.any {

@@ -2,6 +2,7 @@ package cqtest
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 // detector and for orders that a bubble does not come upon.
 var stressCases = []kitCase{
 	{name: "callers that give up and come again lose nothing", kinds: waiting, real: true, test: testComeAndGo},
+	{name: "a caller that begins to wait as its event comes is woken", kinds: waiting, real: true, test: testWaitMeetsEnd},
 	{name: "Shutdown from several goroutines amid operations ends the queue once, after the last", kinds: all, real: true, test: testShutdownAmid},
 }
 
@@ -83,6 +85,47 @@ func comeAndGo(q Queue, e *event, wait time.Duration) cq.Event {
 		return q.PluckDone(e, done)
 	}
 	return q.NextDone(done)
+}
+
+// testWaitMeetsEnd lets one goroutine end what another begins to wait for, as
+// closely as can be: both spin until the other is there.
+func testWaitMeetsEnd(t *testing.T, newQueue factory, kind cq.CompletionType) {
+	rounds, tooLong := int64(20000), 10*time.Second
+	if testing.Short() {
+		rounds, tooLong = 5000, 5*time.Second
+	}
+	q := newQueue(kind, cq.Config{})
+	o := new(op)
+	var begun, ended atomic.Int64 // rounds; begun < 0: give up
+	await := func(n *atomic.Int64, round int64) bool {
+		for n.Load() >= 0 && n.Load() < round {
+			runtime.Gosched()
+		}
+		return n.Load() >= 0
+	}
+	var ender sync.WaitGroup
+	ender.Go(func() {
+		for round := int64(1); await(&begun, round) && round <= rounds; round++ {
+			for range round % 50 { // some nanoseconds, to meet it at each point
+				ended.Load()
+			}
+			o.end(q, true)
+			ended.Add(1)
+		}
+	})
+	for round := int64(1); round <= rounds; round++ {
+		o.begin(t, q)
+		begun.Add(1)
+		start := time.Now()
+		ev := get(q, o, start.Add(tooLong))
+		if ev != complete(o, true) || time.Since(start) >= tooLong {
+			t.Errorf("round %d: the wait = %v after %v, want OP_COMPLETE at once", round, ev.Type, time.Since(start))
+			break
+		}
+		await(&ended, round)
+	}
+	begun.Store(-1)
+	ender.Wait()
 }
 
 // A tally is an operation that counts its delivery in common with others: by
