@@ -1,20 +1,16 @@
 package transport_test
 
 import (
-	"os"
-	"strings"
 	"testing"
+
+	"github.com/strata-grpc/strata/internal/corenames"
 )
 
 // TestNamesOfCore has the transport tests of gRPC core by their names, each
 // with the test here that has the same to say, or why there is none. A row
 // whose test is gone fails.
 func TestNamesOfCore(t *testing.T) {
-	for _, row := range []struct {
-		core string // suite, and case where it has several
-		file string // empty where there is no such test here
-		name string // a test, a case of the kit, or the reason
-	}{
+	corenames.Check(t, []corenames.Row{
 		{"alpn_test", "credentials/tls_test.go", "TestTLSRefusals"},
 		{"bin_encoder_test", "http2/coding/bin_test.go", "TestBin"},
 		{"bin_decoder_test", "http2/coding/bin_test.go", "TestDecodeBin"},
@@ -80,14 +76,5 @@ func TestNamesOfCore(t *testing.T) {
 		{"parsed_metadata_test", "http2/headerblock/assembler_test.go", "TestBlockRules"},
 		{"promise_endpoint_test", "", "a net.Conn needs no promises: transporttest/memconn/memconn_test.go tests ours"},
 		{"interception_chain_test, call_filters_test", "", "filters belong to layer 2: layer2_callstack/builder_test.go"},
-	} {
-		if row.file == "" {
-			t.Logf("%s: %s", row.core, row.name)
-			continue
-		}
-		text, err := os.ReadFile(row.file)
-		if err != nil || !strings.Contains(string(text), row.name) {
-			t.Errorf("%s: no %q in %s: %v", row.core, row.name, row.file, err)
-		}
-	}
+	})
 }
