@@ -23,7 +23,8 @@
 // # Contract
 //
 //   - Up: a case has the file and name of the test in gRPC core 1.65 that it
-//     mirrors, testdata/names.txt, and expects the events that one expects.
+//     mirrors, testdata/names.txt, and expects the events that one expects, or
+//     says where it differs and why.
 //   - Up: a case that a fixture cannot have is marked in the table, and so is
 //     one that waits for a part of this project.
 //   - Up: at the end of a case everything that was begun has posted its event
