@@ -102,8 +102,11 @@ type alarmHarness struct {
 }
 
 // harness returns a harness on a fresh queue.
-func (k alarmKit) harness(kind cq.CompletionType) *alarmHarness {
-	q := k.newQueue(kind, cq.Config{Name: "greeter", Debug: true})
+func (k alarmKit) harness(kind cq.CompletionType) *alarmHarness { return k.observed(kind, nil) }
+
+// observed returns a harness on a fresh queue with an observer.
+func (k alarmKit) observed(kind cq.CompletionType, obs cq.Observer) *alarmHarness {
+	q := k.newQueue(kind, cq.Config{Name: "greeter", Debug: true, Observer: obs})
 	return &alarmHarness{alarmKit: k, q: q, start: time.Now(), fired: make(chan fired, 100)}
 }
 

@@ -140,6 +140,13 @@ var cancelCases = []alarmCase{
 		a.Close()
 		h.expectNone(t)
 	}},
+	{name: "a Close amid Set cancels the alarm, too", kinds: all, test: func(t *testing.T, h *alarmHarness) {
+		a := h.newAlarm()
+		o := h.observed(h.q.Type(), &atBegin{Observer: new(recorder), do: a.Close})
+		o.set(t, a, inf)
+		o.expect(t, false, 0)
+		o.q.Drain()
+	}},
 	{name: "Cancel before Set and after the expiry does nothing", kinds: all, test: func(t *testing.T, h *alarmHarness) {
 		a := h.newAlarm()
 		a.Cancel()
@@ -208,6 +215,16 @@ var cycleCases = []alarmCase{
 		h.expect(t, true, time.Second)
 	}},
 }
+
+// atBegin is an observer that does something in the middle of a Set, when the
+// operation was begun.
+type atBegin struct {
+	cq.Observer
+	do func()
+}
+
+// Begin does it.
+func (o *atBegin) Begin(id cq.Identity, tag cq.Tag) { o.do() }
 
 // testCancelLocked holds the lock of the tag around Cancel, and around a Set
 // whose deadline is now.

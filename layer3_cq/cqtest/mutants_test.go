@@ -92,6 +92,7 @@ var mutants = []mutant{
 	{mistake: "a cancellation has success", found: []string{"Cancellation: ", "CallbackCancellation: ", "CallbackCancellationMultiSet", "of many Cancels at once"}},
 	{mistake: "a Cancel makes an event in any case", found: []string{"Cancel before Set and after the expiry", "a Cancel that meets the expiry @NEXT", "of many Cancels at once", "UnsetDestruction"}},
 	{mistake: "Close does not cancel", found: []string{"SetDestruction", "CallbackSetDestruction"}},
+	{mistake: "a Close amid Set is forgotten", found: []string{"a Close amid Set"}},
 	{mistake: "a cancellation runs inside Cancel", found: []string{"CallbackCancellationLocked"}, hangs: true},
 	{mistake: "an expiry runs inside Set", found: []string{"CallbackCancellationLocked"}, hangs: true},
 }

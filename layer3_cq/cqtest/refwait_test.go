@@ -197,7 +197,12 @@ func (a *refAlarm) Set(q *reference, deadline time.Time, tag cq.Tag) bool {
 	s := &refSet{q, tag}
 	a.mu.Lock()
 	a.busy, a.set, a.last = true, s, s
+	closed := a.closed
 	a.mu.Unlock()
+	if closed && !a.has("a Close amid Set is forgotten") {
+		a.Cancel()
+		return true
+	}
 	if a.has("a past deadline never comes") && !deadline.After(time.Now()) ||
 		a.has("a deadline of the wall clock never comes") && deadline == deadline.Round(0) && deadline.After(time.Now()) {
 		deadline = time.Time{}
