@@ -134,6 +134,7 @@ func TestCancel(t *testing.T) {
 type slowContext struct{ context.Context }
 
 func (slowContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+func (slowContext) Value(any) any                       { return nil } // it does not give the real one away
 
 // TestCancelComesBeforeWhatFollows: a call whose context has ended does not
 // succeed by what the program does next, however fast the server answers.

@@ -29,12 +29,16 @@ func (h *heldBatches) add(b *transport.StreamOpBatch) {
 // none yet.
 func (h *heldBatches) initial() *transport.StreamOpBatch { return h[0] }
 
-// take removes the next batch to pass on: the one that begins the stream first,
-// a cancel last. It returns nil if there is none. Where the first one also ends
-// the sending side, a message of another batch goes before it, as it was
-// started before it: a transport keeps a message until the headers are there,
-// and has no use for one after the end.
+// take removes the next batch to pass on, nil if there is none: a cancel first,
+// so that nothing takes effect that was started after it; then the one that
+// begins the stream. Where that also ends the sending side, a message of another
+// batch goes before it, as it was started before it: a transport keeps a message
+// until the headers are there, and has no use for one after the end.
 func (h *heldBatches) take() *transport.StreamOpBatch {
+	if b := h[len(h)-1]; b != nil {
+		h[len(h)-1] = nil
+		return b
+	}
 	if b := h[1]; b != nil && h[0] != nil && h[0].Ops.Has(transport.OpSendTrailingMetadata) {
 		h[1] = nil
 		return b
