@@ -2,12 +2,14 @@ package surface
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,7 +56,7 @@ type badClientServer struct {
 	// slow is how long the application takes from a call to its next slot: the
 	// calls that come meanwhile wait.
 	slow      time.Duration
-	published int // by poll
+	published atomic.Int32
 
 	mu   sync.Mutex
 	seen []string // of the calls that have ended, guarded by mu
@@ -64,17 +66,51 @@ type badClientServer struct {
 var badClientHTTP2 = http2.Config{StreamWindow: 65535, ConnWindow: 131070}
 
 func newBadClientServer(t *testing.T, slow time.Duration, opts ...ServerOption) *badClientServer {
+	b := makeBadClientServer(t, slow, opts...)
+	b.s.Start()
+	b.post(&badClientSlot{})
+	b.post(&badClientSlot{registered: true})
+	b.start()
+	return b
+}
+
+// newAllocatingServer is newBadClientServer with allocators in place of slots
+// that are posted.
+func newAllocatingServer(t *testing.T, opts ...ServerOption) *badClientServer {
+	b := makeBadClientServer(t, 0, opts...)
+	callbacks := cq.New(cq.Callback, cq.Config{})
+	if err := errors.Join(b.s.SetBatchMethodAllocator(callbacks, badClientAllocator{b, false}),
+		b.s.SetRegisteredMethodAllocator(b.bar, callbacks, badClientAllocator{b, true})); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	return b
+}
+
+// A badClientAllocator hands out slots.
+type badClientAllocator struct {
+	b          *badClientServer
+	registered bool
+}
+
+func (a badClientAllocator) AllocateRequest() *RequestedCall {
+	slot := &badClientSlot{registered: a.registered}
+	slot.req.Tag = functorFunc(func(bool) { a.b.take(slot) })
+	return &slot.req
+}
+
+func makeBadClientServer(t *testing.T, slow time.Duration, opts ...ServerOption) *badClientServer {
 	b := &badClientServer{t: t, lis: memconn.Listen(), counter: new(countingFilter), served: make(chan error, 1), slow: slow}
 	opts = append(opts, WithLogger(quietLogger()), WithHTTP2(badClientHTTP2),
 		WithFilter(stacks.Extra{Filter: b.counter, After: []string{"server"}, Before: []string{"message_size"}}))
 	b.s, b.q = newFixtureServer(t, opts...)
 	b.bar, _ = b.s.RegisterMethod("/registered/bar", "", PayloadReadInitial)
-	b.s.Start()
-	b.post(&badClientSlot{})
-	b.post(&badClientSlot{registered: true})
+	return b
+}
+
+func (b *badClientServer) start() {
 	b.running.Go(b.poll)
 	go func() { b.served <- b.s.Serve(b.lis) }()
-	return b
 }
 
 // A badClientSlot is a slot, and its own tag.
@@ -100,17 +136,21 @@ func (b *badClientServer) post(slot *badClientSlot) {
 func (b *badClientServer) poll() {
 	for ev := b.q.Next(time.Time{}); ev.Type == cq.OpComplete; ev = b.q.Next(time.Time{}) {
 		if slot := ev.Tag.(*badClientSlot); ev.Success {
-			call, method, payload := slot.req.Call, slot.req.Details.Method, slot.req.Payload
-			said := method
-			if slot.registered {
-				said += fmt.Sprintf(" payload %q", text(payload))
-			}
-			b.published++
-			b.running.Go(func() { b.answer(call, method, said) })
-			time.Sleep(b.slow)
+			b.take(slot)
+			time.Sleep(b.slow) //bars:allow sleep it runs in bubbles
 			b.post(slot)
 		}
 	}
+}
+
+// take has the call of a slot answered.
+func (b *badClientServer) take(slot *badClientSlot) {
+	b.published.Add(1)
+	call, method, said := slot.req.Call, slot.req.Details.Method, slot.req.Details.Method
+	if slot.registered {
+		said += fmt.Sprintf(" payload %q", text(slot.req.Payload))
+	}
+	b.running.Go(func() { b.answer(call, method, said) })
 }
 
 // answer serves one call and notes how it went.
@@ -152,6 +192,7 @@ func (b *badClientServer) trailers(method string) []string {
 // that it is given, and returns what the application has seen.
 func (b *badClientServer) end(graceful time.Duration) []string {
 	time.Sleep(30 * b.slow) //bars:allow sleep it is called in bubbles; then nothing waits that may be published
+	synctest.Wait()
 	b.greet()
 	synctest.Wait()
 	if graceful > time.Second {
@@ -171,8 +212,8 @@ func (b *badClientServer) end(graceful time.Duration) []string {
 		b.t.Errorf("%d calls were begun, and %d came back to their pool", begun, ended)
 	}
 	wantNoPending(b.t, b.s)
-	if b.published != len(b.seen) {
-		b.t.Errorf("%d calls were published, of which %d have ended", b.published, len(b.seen))
+	if n := b.published.Load(); int(n) != len(b.seen) {
+		b.t.Errorf("%d calls were published, of which %d have ended", n, len(b.seen))
 	}
 	slices.Sort(b.seen)
 	if i := slices.Index(b.seen, "/healthy 12 bytes"); i >= 0 {

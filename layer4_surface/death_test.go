@@ -1,6 +1,8 @@
 package surface
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -197,6 +199,59 @@ func testDeath(t *testing.T, over string, state deathState, kill func(*dyingCall
 	d.ch.Close()
 	d.s.Close()
 	d.q.Drain()
+	if begun, ended := counter.counts(); begun != 1 || ended != 1 {
+		t.Errorf("%d calls were begun, and %d came back to their pool", begun, ended)
+	}
+}
+
+// TestAllocatorDeaths is TestDeaths for calls that an allocator has a slot for:
+// the application has them at once, or when their first message is there.
+func TestAllocatorDeaths(t *testing.T) {
+	for _, over := range []string{"inproc", "http2"} {
+		for _, method := range []string{"/batch", "/registered", "/payload"} {
+			for _, message := range []bool{false, true} {
+				for _, death := range deaths {
+					t.Run(strings.ReplaceAll(fmt.Sprint(over, method, " message ", message, "/", death.name), " ", "_"), func(t *testing.T) {
+						synctest.Test(t, func(t *testing.T) { testAllocatorDeath(t, over, method, message, death.kill, death.code) })
+					})
+				}
+			}
+		}
+	}
+}
+
+func testAllocatorDeath(t *testing.T, over, method string, message bool, kill func(*dyingCall), code status.Code) {
+	counter := new(countingFilter)
+	callbacks := cq.New(cq.Callback, cq.Config{})
+	d := &dyingCall{t: t, s: NewServer(WithLogger(quietLogger()), WithFilter(stacks.Extra{Filter: counter, After: []string{"server"}, Before: []string{"message_size"}}))}
+	a := newAllocator(1)
+	registered, err1 := d.s.RegisterMethod("/registered", "", PayloadNone)
+	payload, err2 := d.s.RegisterMethod("/payload", "", PayloadReadInitial)
+	if err := errors.Join(err1, err2, d.s.SetBatchMethodAllocator(callbacks, a),
+		d.s.SetRegisteredMethodAllocator(registered, callbacks, a), d.s.SetRegisteredMethodAllocator(payload, callbacks, a)); err != nil {
+		t.Fatal(err)
+	}
+	d.ch = connectBy(t, d.s, over)
+	d.begin(method, message)
+	if want := method != "/payload" || message; len(a.got) != map[bool]int{true: 1}[want] || len(a.slots) != map[bool]int{false: 1}[want] {
+		t.Errorf("%d calls were published and %d slots are left", len(a.got), len(a.slots))
+	}
+	kill(d)
+	d.client.Pluck("end", nil)
+	if d.st.status.Code != code {
+		t.Errorf("the client's status is %v %q, want %v", d.st.status.Code, d.st.status.Message, code)
+	}
+	d.client.Release()
+	synctest.Wait()
+	if len(a.got) > 0 {
+		slot := <-a.got
+		d.req.Call = slot.Call
+		slot.Payload.Release()
+		wantClosed(d)
+	}
+	d.ch.Close()
+	d.s.Close()
+	callbacks.Shutdown()
 	if begun, ended := counter.counts(); begun != 1 || ended != 1 {
 		t.Errorf("%d calls were begun, and %d came back to their pool", begun, ended)
 	}

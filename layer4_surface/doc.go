@@ -43,7 +43,8 @@
 //	finish      OnState      the transport is closed      a connection that ended
 //
 // Callbacks and closures run on the goroutines of the transports. Server.Close
-// and Shutdown wait for all of these, Channel.Close for those of the channel.
+// and Shutdown wait for all of these unless one of them calls; Channel.Close waits
+// for those of the channel.
 //
 // # Locks
 //

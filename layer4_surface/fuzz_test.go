@@ -113,6 +113,7 @@ const (
 	fuzzSilent               // the client stays, where it else closes the connection
 	fuzzPrompt               // the server ends at once, where it else waits for calls
 	fuzzNoPrefix             // the input begins the connection
+	fuzzAllocate             // allocators hand out the slots
 )
 
 // FuzzServerRequests gives a whole server, with an application that answers what
@@ -121,7 +122,7 @@ const (
 // server ends in the time that it is given.
 func FuzzServerRequests(f *testing.F) {
 	two := []byte{0x10, 1, 0, 0, 0x13, 3, 'a', 'b', 'c', 0x1e}
-	for mode := range uint8(16) {
+	for mode := range uint8(32) {
 		f.Add(mode, two)
 		f.Add(mode, []byte{0, 2, 0x0f, 0, 0, 3, 31, 1, 2, 3, 7, 8, 0x4e, 0x20, 0})
 		f.Add(mode, []byte{0, 0, 0x03, 200, 'x', 0x1f, 0x07, 8, 0, 1, 0x23, 0, 0x2e, 0x1b})
@@ -134,7 +135,12 @@ func FuzzServerRequests(f *testing.F) {
 			if mode&fuzzSlow != 0 {
 				slow = 300 * time.Millisecond
 			}
-			b := newBadClientServer(t, slow, WithPendingLimits(PendingLimits{Soft: 3, Hard: 6, MaxWait: time.Second}))
+			var b *badClientServer
+			if mode&fuzzAllocate != 0 {
+				b = newAllocatingServer(t)
+			} else {
+				b = newBadClientServer(t, slow, WithPendingLimits(PendingLimits{Soft: 3, Hard: 6, MaxWait: time.Second}))
+			}
 			nc, err := b.lis.Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)
