@@ -36,6 +36,16 @@ type batch struct {
 }
 
 // startBatch is Call.StartBatch. The caller's reference becomes the batch's.
+//
+// The time of a unary call over a stack that does nothing, 275 ns, goes here
+// (BenchmarkOverStack; the like without this layer and a queue is 65 ns):
+//
+//	 75  the block out of its pool and back, call elements begun and reset
+//	 40  claim: six operations checked, one compare-and-swap
+//	 35  fill: they become one batch of stream operations
+//	 65  the way down, four callbacks, their steps counted
+//	 40  the queue: BeginOp, EndOp, Pluck of what is there
+//	 20  the batch's memory cleared, references
 func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	claimed, fault := c.claim(ops)
 	var event trace.EventID
@@ -85,77 +95,88 @@ func (c *call) claim(ops []Op) (claimed uint32, fault CallError) {
 	}
 }
 
-// opClaims are the bits of call.state that say that an operation was started.
-var opClaims = [opTypes]uint32{
-	SendInitialMetadata:  stateSentHeaders,
-	SendMessage:          stateSending,
-	SendCloseFromClient:  stateSentFinal,
-	SendStatusFromServer: stateSentFinal,
-	RecvInitialMetadata:  stateRecvHeaders,
-	RecvMessage:          stateReceiving,
-	RecvStatusOnClient:   stateRecvFinal,
-	RecvCloseOnServer:    stateRecvFinal,
+// An opRule is what gRPC core asks of an operation, one row of its table.
+type opRule struct {
+	claims  uint32               // the bits of call.state that say that it was started
+	blocked [bothSides]uint32    // the bits that refuse it
+	flags   uint32               // those that it knows
+	notOn   [bothSides]CallError // why a side does not have it, CallOK if it does
+}
+
+// The sides of a call.
+const (
+	onClient = iota
+	onServer
+	bothSides
+)
+
+// opRules are the rules by operation. No message follows the half-close, and
+// nothing the status; headers may be started after a half-close, which waits
+// for them. A server has its client's headers already: stateRecvHeaders is set.
+var opRules = [opTypes]opRule{
+	SendInitialMetadata: {
+		claims:  stateSentHeaders,
+		blocked: [bothSides]uint32{stateSentHeaders, stateSentHeaders | stateSentFinal},
+		flags: transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet |
+			transport.FlagCorked | transport.FlagWriteThrough,
+	},
+	SendMessage: {
+		claims:  stateSending,
+		blocked: [bothSides]uint32{stateSending | stateSentFinal, stateSending | stateSentFinal},
+		flags:   transport.FlagBufferHint | transport.FlagNoCompress | transport.FlagWriteThrough,
+	},
+	SendCloseFromClient:  {stateSentFinal, [bothSides]uint32{stateSentFinal}, 0, [bothSides]CallError{onServer: CallErrorNotOnServer}},
+	SendStatusFromServer: {stateSentFinal, [bothSides]uint32{onServer: stateSentFinal}, 0, [bothSides]CallError{onClient: CallErrorNotOnClient}},
+	RecvInitialMetadata:  {claims: stateRecvHeaders, blocked: [bothSides]uint32{stateRecvHeaders, stateRecvHeaders}},
+	RecvMessage:          {claims: stateReceiving, blocked: [bothSides]uint32{stateReceiving, stateReceiving}, flags: transport.FlagOnlyMessage},
+	RecvStatusOnClient:   {stateRecvFinal, [bothSides]uint32{stateRecvFinal}, 0, [bothSides]CallError{onServer: CallErrorNotOnServer}},
+	RecvCloseOnServer:    {stateRecvFinal, [bothSides]uint32{onServer: stateRecvFinal}, 0, [bothSides]CallError{onClient: CallErrorNotOnClient}},
 }
 
 // check applies the rules in gRPC core's order: a type twice in the batch, the
-// status together with a receive, then each operation by itself. It changes
-// nothing.
+// status together with a receive, then each operation by itself. It looks at
+// each operation once and keeps the first fault for the end. It changes nothing.
 func (c *call) check(ops []Op, state uint32) (set uint32, fault CallError) {
+	side := onClient
+	if c.server != nil {
+		side = onServer
+	}
 	var types uint32
 	for i := range ops {
-		if ops[i].Type >= opTypes {
+		op := &ops[i]
+		if op.Type >= opTypes {
 			return 0, CallErrorFailed
 		}
-		if types&(1<<ops[i].Type) != 0 {
+		if types&(1<<op.Type) != 0 {
 			return 0, CallErrorTooManyOperations
 		}
-		types |= 1 << ops[i].Type
+		types |= 1 << op.Type
+		rule := &opRules[op.Type]
+		set |= rule.claims
+		if fault == CallOK {
+			fault = rule.check(op, side, state)
+		}
 	}
 	const statusAndMessage = 1<<SendStatusFromServer | 1<<RecvMessage
-	if c.server != nil && types&statusAndMessage == statusAndMessage {
+	if side == onServer && types&statusAndMessage == statusAndMessage {
 		return 0, CallErrorFailed
 	}
-	for i := range ops {
-		if fault := c.checkOp(&ops[i], state); fault != CallOK {
-			return 0, fault
-		}
-		set |= opClaims[ops[i].Type]
-	}
-	return set, CallOK
+	return set, fault
 }
 
-// checkOp applies the rules for one operation: flags, side, whether it was
-// started before, and what it carries.
-func (c *call) checkOp(op *Op, state uint32) CallError {
-	if op.Flags&^opFlags[op.Type] != 0 {
+// check applies the rule: flags, side, the message or the place for one,
+// whether the operation was started before, metadata.
+func (r *opRule) check(op *Op, side int, state uint32) CallError {
+	switch {
+	case op.Flags&^r.flags != 0:
 		return CallErrorInvalidFlags
-	}
-	started := state&opClaims[op.Type] != 0
-	switch op.Type {
-	case SendInitialMetadata, SendMessage:
-		if op.Type == SendMessage && op.Message == nil {
-			return CallErrorInvalidMessage
-		}
-		// No message follows the half-close, and nothing the status. Headers
-		// may be started after a half-close, which waits for them.
-		started = started || state&stateSentFinal != 0 && (op.Type == SendMessage || c.server != nil)
-	case SendCloseFromClient, RecvStatusOnClient:
-		if c.server != nil {
-			return CallErrorNotOnServer
-		}
-	case SendStatusFromServer, RecvCloseOnServer:
-		if c.server == nil {
-			return CallErrorNotOnClient
-		}
-	case RecvMessage:
-		if op.RecvMessage == nil {
-			return CallErrorInvalidMessage
-		}
-	}
-	if started {
+	case r.notOn[side] != CallOK:
+		return r.notOn[side]
+	case op.Type == SendMessage && op.Message == nil, op.Type == RecvMessage && op.RecvMessage == nil:
+		return CallErrorInvalidMessage
+	case state&r.blocked[side] != 0:
 		return CallErrorTooManyOperations
-	}
-	if op.SendMetadata != nil && (op.Type == SendInitialMetadata || op.Type == SendStatusFromServer) && !legal(op.SendMetadata) {
+	case op.SendMetadata != nil && (op.Type == SendInitialMetadata || op.Type == SendStatusFromServer) && !legal(op.SendMetadata):
 		return CallErrorInvalidMetadata
 	}
 	return CallOK

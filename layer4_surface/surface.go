@@ -105,14 +105,6 @@ type Op struct {
 	Cancelled *bool
 }
 
-// opFlags are the flags that each operation knows.
-var opFlags = [opTypes]uint32{
-	SendInitialMetadata: transport.FlagWaitForReady | transport.FlagWaitForReadyExplicitlySet |
-		transport.FlagCorked | transport.FlagWriteThrough,
-	SendMessage: transport.FlagBufferHint | transport.FlagNoCompress | transport.FlagWriteThrough,
-	RecvMessage: transport.FlagOnlyMessage,
-}
-
 // opNamesOf lists the types of ops, for traces.
 func opNamesOf(ops []Op) string {
 	names := make([]string, len(ops))
