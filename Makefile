@@ -23,7 +23,7 @@ in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
 .PHONY: all help walk test fuzz fuzz-short test-full poison h2spec h2specd end2end attacks check fmt vet lint layers bars \
-	checkapi api generate checkgenerate bench release clean
+	checkapi api generate checkgenerate bench cost release clean
 
 all: check test ## check and test: what a change must pass
 
@@ -76,6 +76,13 @@ else
 bench:
 	@$(GO) test -run='^$$' -bench=. -benchmem ./...
 endif
+
+COSTS := layer3_cq/testdata/cost.txt
+
+cost: ## measure the ways to wait for a call; rewrites the table in layer3_cq/doc.go. Wants a quiet machine
+	@mkdir -p $(dir $(COSTS))
+	@$(GO) test -count=1 -v -run='^TestCost$$' ./layer4_surface -cost=$(CURDIR)/$(COSTS)
+	@$(GO) test -count=1 -run='^TestDocHasTheCosts$$' ./layer3_cq -update-cost
 
 # --- checks ------------------------------------------------------------------
 

@@ -1,0 +1,117 @@
+package surface
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// costFile is where TestCost writes what it measures; make cost sets it.
+var costFile = flag.String("cost", "", "measure the ways to wait for a call and write the figures to this `file`")
+
+// costRounds is how often each case is measured, in turn with the others, and
+// costChunk how long once takes: long beside a wake-up, short beside what a
+// busy machine does meanwhile.
+const (
+	costRounds = 301
+	costChunk  = 500 * time.Microsecond
+)
+
+// TestCost measures BenchmarkDelivery and BenchmarkOverStack in interleaved
+// rounds and writes the medians as a table. It does nothing without -cost.
+func TestCost(t *testing.T) {
+	if *costFile == "" {
+		return // figures are made on a quiet machine, and on demand
+	}
+	var runs []func(n int)
+	for _, way := range deliveryWays {
+		for i := range deliveryCases {
+			runs = append(runs, newDelivery(t, &deliveryCases[i], way.wait(t)))
+		}
+	}
+	layers := overStack(t)
+	for _, l := range layers {
+		runs = append(runs, func(n int) {
+			for range n {
+				l.call()
+			}
+		})
+	}
+	ns := medians(runs)
+
+	var b strings.Builder
+	fmt.Fprintf(&b, "# What a whole unary call costs by how its goroutine waits for it, in ns: medians\n")
+	fmt.Fprintf(&b, "# of %d interleaved rounds of BenchmarkDelivery and BenchmarkOverStack in\n", costRounds)
+	fmt.Fprintf(&b, "# layer4_surface. Written by make cost on %s %s/%s, %s, %d CPUs.\n",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuModel(), runtime.GOMAXPROCS(0))
+	row := func(name string, cells ...string) { fmt.Fprintf(&b, "%s | %s\n", name, strings.Join(cells, " | ")) }
+	var head []string
+	for _, dc := range deliveryCases {
+		head = append(head, dc.text)
+	}
+	row("answered", head...)
+	for _, way := range deliveryWays {
+		var cells []string
+		for range deliveryCases {
+			cells = append(cells, fmt.Sprint(ns[0]))
+			ns = ns[1:]
+		}
+		row(way.text, cells...)
+	}
+	for i, l := range layers {
+		row(l.name, fmt.Sprint(ns[i]))
+	}
+	if err := os.WriteFile(*costFile, []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%sStartBatch, the event and Pluck cost %d ns more than the stack below", &b, ns[2]-ns[3]-ns[0]+ns[1])
+}
+
+// medians measures each of runs costRounds times and returns what one call of
+// it takes.
+func medians(runs []func(n int)) []int {
+	ns, sizes := make([][]int, len(runs)), make([]int, len(runs))
+	for i, run := range runs {
+		for took := time.Duration(0); took < costChunk; took = timeOf(run, sizes[i]) {
+			sizes[i] = max(50, 2*sizes[i])
+		}
+	}
+	for range costRounds {
+		for i, run := range runs {
+			ns[i] = append(ns[i], int(timeOf(run, sizes[i]))/sizes[i])
+		}
+	}
+	mid := make([]int, len(runs))
+	for i := range ns {
+		slices.Sort(ns[i])
+		mid[i] = ns[i][costRounds/2]
+	}
+	return mid
+}
+
+func timeOf(run func(n int), n int) time.Duration {
+	start := time.Now()
+	run(n)
+	return time.Since(start)
+}
+
+// cpuModel names the processor, where the system says what it is.
+func cpuModel() string {
+	f, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return "processor unknown"
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if name, model, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(model)
+		}
+	}
+	return "processor unknown"
+}
