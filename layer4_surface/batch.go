@@ -40,12 +40,12 @@ type batch struct {
 // The time of a unary call over a stack that does nothing, 275 ns, goes here
 // (BenchmarkOverStack; the like without this layer and a queue is 65 ns):
 //
-//	 75  the block out of its pool and back, call elements begun and reset
-//	 40  claim: six operations checked, one compare-and-swap
-//	 35  fill: they become one batch of stream operations
-//	 65  the way down, four callbacks, their steps counted
-//	 40  the queue: BeginOp, EndOp, Pluck of what is there
-//	 20  the batch's memory cleared, references
+//	75  the block out of its pool and back, call elements begun and reset
+//	40  claim: six operations checked, one compare-and-swap
+//	35  fill: they become one batch of stream operations
+//	65  the way down, four callbacks, their steps counted
+//	40  the queue: BeginOp, EndOp, Pluck of what is there
+//	20  the batch's memory cleared, references
 func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	claimed, fault := c.claim(ops)
 	var event trace.EventID
