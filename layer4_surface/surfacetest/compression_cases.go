@@ -57,6 +57,7 @@ func compressionCases() []testCase {
 			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(1023)},
 			test:    func(r *rig) { longCompressedResponse(r, "passes the receive limit of 1023 bytes once inflated") }},
 	}
+	cases = append(cases, testCase{file: "ours_compression", name: "MessageIsAskedForBeforeTheHeaders", needs: needs, test: askedBeforeHeaders})
 	for _, kept := range []bool{false, true} {
 		where := "DecompressInCore"
 		if kept {
@@ -211,4 +212,23 @@ func (r *rig) wantTooLong(c *clientCall, want string) {
 	if c.message != nil {
 		r.Error("the message was received")
 	}
+}
+
+// askedBeforeHeaders: a compressed message that is asked for before the headers
+// comes when they do.
+func askedBeforeHeaders(r *rig) {
+	c := r.call()
+	c.start(1, sendHeaders(), sendClose(), c.recvStatus())
+	c.start(2, c.recvMessage())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, sendHeadersIn("gzip"), sendMessage(strings.Repeat("a", 1024)))
+	r.verify(ok(102))
+	r.quiet()
+	c.start(3, c.recvHeaders())
+	r.verify(ok(2), ok(3))
+	r.wantText("the response", c.message, strings.Repeat("a", 1024))
+	s.start(103, s.recvClose(), sendStatus(status.OK, "xyz"))
+	r.verify(ok(103), ok(1))
+	c.wantStatus(status.OK, "xyz")
 }

@@ -120,8 +120,10 @@ type call struct {
 	// the headers, before state becomes stateKnown, and read after that.
 	send encoding.Compressor
 
-	state atomic.Uint32 // one of state…
-	mu    sync.Mutex    // a leaf
+	state     atomic.Uint32 // one of state…
+	early     atomic.Bool   // a compressed message waits for the headers
+	cancelled atomic.Bool
+	mu        sync.Mutex // a leaf
 	// Guarded by mu.
 	held []*transport.StreamOpBatch
 }
@@ -136,6 +138,8 @@ func (c *call) Reset() {
 	c.headers, c.headersDone, c.message, c.messageDone, c.trailers, c.trailersDone = nil, nil, nil, nil, nil, nil
 	c.peer, c.failed, c.send = peerCoding{}, nil, nil
 	c.state.Store(stateUnknown)
+	c.early.Store(false)
+	c.cancelled.Store(false)
 }
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {

@@ -29,7 +29,8 @@
 //     grpc-accept-encoding stays, for those who choose a coding by it.
 //   - recv_message: a message with the Compressed-Flag is inflated, up to its
 //     Limit, which bounds it on the wire as well. What cannot be read ends the
-//     call with INTERNAL, what gets too long with RESOURCE_EXHAUSTED.
+//     call with INTERNAL, what gets too long with RESOURCE_EXHAUSTED. One that
+//     is asked for before the headers waits for them.
 //   - Not here: a limit of what is sent, which counts the message as it is
 //     (message_size); compressed streams, an experiment of gRPC core.
 //

@@ -17,6 +17,7 @@ type peerCoding struct {
 	name   string              // grpc-encoding
 	accept string              // grpc-accept-encoding
 	coding encoding.Compressor // of name, nil if it is none or not known
+	heard  bool                // the headers have come, or never will
 }
 
 // known reports whether messages in that coding can be read.
@@ -32,7 +33,7 @@ func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
 func (c *call) gotHeaders(err error) {
 	if err == nil {
 		md, server := c.headers, c.args.Accepted != nil
-		c.peer = peerCoding{name: md.Encoding, accept: md.AcceptEncoding}
+		c.peer.name, c.peer.accept = md.Encoding, md.AcceptEncoding
 		if md.Encoding != "" {
 			c.peer.coding = c.ch.set.Find(md.Encoding)
 		}
@@ -49,7 +50,9 @@ func (c *call) gotHeaders(err error) {
 			md.AcceptEncoding = ""
 		}
 	}
+	c.peer.heard = true
 	c.headersDone.Run(err)
+	c.finishEarly(err)
 }
 
 // refuse answers a request in a coding that is not known.
@@ -76,13 +79,43 @@ type onMessage call
 func (c *onMessage) Run(err error) { (*call)(c).gotMessage(err) }
 
 func (c *call) gotMessage(err error) {
-	if m := c.message.Message; err == nil && m != nil && m.Compressed && !c.ch.cfg.KeepCompressed {
-		c.message.Message, err = c.inflate(m)
-		m.Release()
-		if err != nil {
+	m := c.message.Message
+	if m == nil || !m.Compressed || c.ch.cfg.KeepCompressed {
+		c.messageDone.Run(err)
+		return
+	}
+	if err != nil || c.peer.heard {
+		c.finish(err)
+		return
+	}
+	// The application asks for a message before it asks for the headers, which
+	// say how it is coded.
+	c.early.Store(true)
+	if c.cancelled.Load() { // and whoever did may have looked before
+		c.finishEarly(errEarly)
+	}
+}
+
+// errEarly is why a message is lost whose headers nobody has asked for.
+var errEarly error = fault(status.Internal, "the call ended before the headers were asked for, which say how its message is compressed")
+
+// finishEarly is finish for a message that waits for the headers, if one does.
+func (c *call) finishEarly(err error) {
+	if c.early.Load() && c.early.CompareAndSwap(true, false) {
+		c.finish(err)
+	}
+}
+
+// finish ends recv_message with a compressed message.
+func (c *call) finish(err error) {
+	m := c.message.Message
+	c.message.Message = nil
+	if err == nil {
+		if c.message.Message, err = c.inflate(m); err != nil {
 			c.cancel(err)
 		}
 	}
+	m.Release()
 	c.messageDone.Run(err)
 }
 
@@ -125,6 +158,8 @@ func (c *onTrailers) Run(err error) {
 		err = c.failed
 	}
 	c.trailers.Encoding, c.trailers.AcceptEncoding = "", ""
+	c.peer.heard = true
 	(*call)(c).dropHeld()
+	(*call)(c).finishEarly(errEarly)
 	c.trailersDone.Run(err)
 }

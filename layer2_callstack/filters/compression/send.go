@@ -13,8 +13,10 @@ import (
 func (c *call) startSend(b *transport.StreamOpBatch) (done bool) {
 	switch {
 	case b.Ops.Has(transport.OpCancelStream):
+		c.cancelled.Store(true)
 		c.Next.StartBatch(b)
 		c.dropHeld() // a cancelled stream fails what comes to it
+		c.finishEarly(errEarly)
 		return true
 	case b.Ops.Has(transport.OpSendInitialMetadata):
 		if b.SendMessage.Flags&transport.FlagUnframed == 0 { // else it is no answer of gRPC
