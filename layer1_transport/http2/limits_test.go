@@ -28,6 +28,7 @@ var limits = []struct {
 	{"maxContinuations", maxContinuations, 8},
 	{"maxInformational", maxInformational, 16},
 	{"maxSettings", maxSettings, 32},
+	{"defaultTable", defaultTable, 4 << 10},
 	{"maxPendingControl", maxPendingControl, 64 << 10},
 	{"highWater", highWater, 256 << 10},
 	{"defaultFaultBurst", defaultFaultBurst, 1000},
