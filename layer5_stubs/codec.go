@@ -83,7 +83,9 @@ type CompressionConfig = compression.Config
 // [SetSendCompressor]. With an error in cfg NewClient fails and NewServer panics.
 //
 // Nothing is compressed in the process, where messages are handed over.
+// KeepCompressed is for layer 4 and ignored: stubs read what is in a message.
 func WithCompression(cfg CompressionConfig) Option {
+	cfg.KeepCompressed = false
 	return endOption(func(c *endConfig) { c.compression = cfg })
 }
 
