@@ -72,8 +72,7 @@ func writeBufferingAtEnd(r *rig) {
 // corkedHeaders: corked headers complete, and the server hears of the call when
 // the message comes that they wait for.
 func corkedHeaders(r *rig) {
-	r.connect()
-	r.quiet() // the connection has nothing left to say, which would take them along
+	simpleRequest(r) // what greets the server is written then, or it would take the headers with it
 	c := r.call()
 	s := r.request(101)
 	c.start(1, flagged(sendHeaders("key", "value"), transport.FlagCorked))
