@@ -282,93 +282,24 @@ func TestNewConnectionRacesWithShutdown(t *testing.T) {
 	}
 }
 
-// TestShutdownFromACallback: on a goroutine that the end waits for, Shutdown
-// says so and Close does not wait; the server ends all the same.
+// TestShutdownFromACallback: where Shutdown would wait for itself,
+// ShutdownAndNotify begins the end.
 func TestShutdownFromACallback(t *testing.T) {
-	end := func(f *lifeFixture) error {
-		err := f.s.Shutdown(context.Background())
-		f.s.Close()
-		return err
-	}
-	for name, from := range map[string]func(f *lifeFixture, seen chan error){
-		"the closure of a batch that the transport completes": func(f *lifeFixture, seen chan error) {
-			f.req.Call.StartBatchAndExecute([]Op{opCancelled(nil)}, functorFunc(func(bool) { seen <- end(f) }))
-			f.call.Cancel()
-		},
-		"the closure of a batch that waits for a message": func(f *lifeFixture, seen chan error) {
-			var msg *transport.Buffer
-			f.req.Call.StartBatchAndExecute([]Op{opRecv(&msg)}, functorFunc(func(bool) { msg.Release(); seen <- end(f) }))
-			f.call.StartBatch([]Op{opSend("x")}, "message")
-			f.call.Pluck("message", nil)
-		},
-		"the closure of a batch that waits for a window": func(f *lifeFixture, seen chan error) {
-			ops := []Op{{Type: SendInitialMetadata}, {Type: SendMessage, Message: message(strings.Repeat("x", 8<<20))}}
-			f.req.Call.StartBatchAndExecute(ops, functorFunc(func(bool) { seen <- end(f) }))
-			synctest.Wait()
-			f.call.Cancel()
-		},
-		"the functor that is told of the end": func(f *lifeFixture, seen chan error) {
-			f.s.ShutdownAndNotify(cq.New(cq.Callback, cq.Config{}), functorFunc(func(bool) { seen <- end(f) }))
-			f.call.Cancel()
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newLifeFixture(t, lifeServing)
-				defer f.close()
-				seen := make(chan error, 1)
-				from(f, seen)
-				if err := <-seen; !errors.Is(err, ErrInCallback) {
-					t.Errorf("Shutdown = %v", err)
-				}
-				if err := f.s.Shutdown(t.Context()); err != nil {
-					t.Errorf("Shutdown from elsewhere = %v", err)
-				}
-			})
+	synctest.Test(t, func(t *testing.T) {
+		f := newLifeFixture(t, lifeServing)
+		defer f.close()
+		over := make(chan bool, 1)
+		begin := functorFunc(func(bool) {
+			f.s.ShutdownAndNotify(cq.New(cq.Callback, cq.Config{}), functorFunc(func(ok bool) { over <- ok }))
 		})
-	}
-	t.Run("an allocator", func(t *testing.T) {
-		for _, transportName := range []string{"inproc", "http2"} {
-			synctest.Test(t, func(t *testing.T) {
-				s := NewServer(WithLogger(quietLogger()))
-				a := &closingAllocator{s: s}
-				s.SetBatchMethodAllocator(cq.New(cq.Callback, cq.Config{}), a)
-				ch := connectBy(t, s, transportName)
-				st, _ := echo(t, ch, CallParams{}, "x")
-				if !errors.Is(a.err, ErrInCallback) || st.Code == status.OK {
-					t.Errorf("%s: Shutdown = %v, the call ended with %v", transportName, a.err, st.Code)
-				}
-				ch.Close()
-				s.Close()
-			})
+		if e := f.req.Call.StartBatchAndExecute([]Op{opCancelled(nil)}, begin); e != CallOK {
+			t.Fatal(e)
+		}
+		f.call.Cancel()
+		if !<-over {
+			t.Error("the end was told of as a failure")
 		}
 	})
-	t.Run("the functor of a slot that fails", func(t *testing.T) {
-		s := NewServer()
-		q := cq.New(cq.Callback, cq.Config{})
-		s.RegisterCompletionQueue(q)
-		s.Start()
-		seen := make(chan error, 1)
-		s.RequestCall(new(RequestedCall), nil, q, functorFunc(func(bool) { seen <- s.Shutdown(context.Background()) }))
-		if err := s.Shutdown(t.Context()); err != nil {
-			t.Errorf("Shutdown = %v", err)
-		}
-		if err := <-seen; !errors.Is(err, ErrInCallback) {
-			t.Errorf("Shutdown of the functor = %v", err)
-		}
-	})
-}
-
-// A closingAllocator ends its server in place of handing out slots.
-type closingAllocator struct {
-	s   *Server
-	err error
-}
-
-func (a *closingAllocator) AllocateRequest() *RequestedCall {
-	a.err = a.s.Shutdown(context.Background())
-	a.s.Close()
-	return nil
 }
 
 // connectBy joins a channel to s by the named transport, in a bubble.

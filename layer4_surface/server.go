@@ -259,15 +259,12 @@ func (s *Server) beginDrain() {
 // Either way every goroutine of the server is gone then. It may be called any
 // number of times, before Serve too.
 //
-// A goroutine that has yet to answer a call waits for itself here, until ctx
-// ends. A callback, be it a functor, a closure or an allocator, runs on a
-// goroutine that Shutdown waits for: called from one it only begins the end and
-// returns ErrInCallback.
+// Shutdown must not be called where it would wait for itself: in a callback, be
+// it a functor, a closure or an allocator, never, since those run on goroutines
+// of the server; start a goroutine there, or use [Server.ShutdownAndNotify]. A
+// goroutine that has yet to answer a call waits until ctx ends.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.beginDrain()
-	if inCallback() {
-		return ErrInCallback
-	}
 	err := s.life.Await(ctx, s.reportProgress)
 	if err != nil {
 		err = fmt.Errorf("surface: calls did not end in time, so connections were cut off (%d): %w", s.cutOff(), err)
@@ -291,28 +288,12 @@ func (s *Server) reportProgress() {
 	s.cfg.logger.Debug("surface: waiting for the server to end", "listeners", listeners, "connections", conns, "peer", peer)
 }
 
-// Close shuts down without waiting for calls. Called from a callback it does
-// not wait for the goroutines either; see Shutdown.
+// Close shuts down without waiting for calls. Like Shutdown it must not be
+// called in a callback.
 func (s *Server) Close() {
 	s.beginDrain()
 	s.cutOff()
-	if !inCallback() {
-		s.life.Wait()
-	}
-}
-
-// ErrInCallback is returned by Shutdown where waiting would be for itself.
-var ErrInCallback = errors.New("surface: the server ends, and Shutdown does not wait for that since a callback called it")
-
-// inCallback reports whether the end of a server waits for the goroutine: it
-// runs a callback of a transport, tells of the end of the last connection, or
-// fails the slots when draining begins.
-func inCallback() bool {
-	return lifetime.Inside(
-		"layer4_surface.(*serverConn).AcceptStream", "layer4_surface.(*serverHeaders).Run", "layer4_surface.(*serverPayload).Run",
-		"layer4_surface.(*serverEnd).Run", "layer4_surface.(*batchSent).Run", "layer4_surface.(*batchHeaders).Run",
-		"layer4_surface.(*batchMessage).Run", "layer4_surface.(*batchTrailers).Run", "layer4_surface.(*serverConn).finish",
-		"layer4_surface.(*listener).done", "lifetime.(*Life).Drain")
+	s.life.Wait()
 }
 
 // ShutdownAndNotify begins to shut down and posts tag to q when the last

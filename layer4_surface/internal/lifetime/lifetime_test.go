@@ -88,19 +88,3 @@ func TestNotOverBeforeTheFirstStep(t *testing.T) {
 		t.Error("a life without members is not over when it drains")
 	}
 }
-
-func TestInside(t *testing.T) {
-	if !Inside("lifetime.TestInside") || Inside("lifetime.TestInsid", "TestInside", "") {
-		t.Error("Inside does not know its caller")
-	}
-	func() {
-		if !Inside("lifetime.other", "lifetime.TestInside") {
-			t.Error("Inside does not know the caller of a function literal")
-		}
-	}()
-	seen := make(chan bool)
-	go func() { seen <- Inside("lifetime.TestInside") }()
-	if <-seen {
-		t.Error("Inside looks at another goroutine")
-	}
-}
