@@ -253,13 +253,19 @@ func (q *Queue) outstandingLocked() int {
 // tagFault says why tag cannot be told from others, empty if it can. A queue
 // that compares tags asks before it counts one, so that comparing never panics.
 func tagFault(tag Tag) string {
-	if t := reflect.TypeOf(tag); t == nil || t.Kind() == reflect.Pointer {
-		return "" // nearly every tag
+	t := reflect.TypeOf(tag)
+	if t == nil {
+		return ""
 	}
-	return valueFault(tag)
+	switch k := t.Kind(); {
+	case k == reflect.Pointer, k == reflect.String, k <= reflect.Uintptr: // nearly every tag
+		return ""
+	default:
+		return valueFault(tag)
+	}
 }
 
-// valueFault is tagFault for what is no pointer.
+// valueFault is tagFault for what may be incomparable, or not equal itself.
 func valueFault(tag Tag) (fault string) {
 	defer func() {
 		if recover() != nil {
