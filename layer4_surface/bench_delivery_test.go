@@ -155,16 +155,8 @@ func (d *deliveryCaller) call(tb testing.TB) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	buf := transport.NewBuffer(len(d.body))
-	buf.Append(d.body)
 	st := &d.st
-	st.initial.Reset()
-	st.trailing.Reset()
-	if d.ops[1].Type != SendMessage {
-		d.ops = [6]Op{{Type: SendInitialMetadata}, {Type: SendMessage}, {Type: SendCloseFromClient},
-			st.opHeaders(), st.opMessage(), st.opStatus()}
-	}
-	d.ops[1].Message = buf
+	st.fillUnary(&d.ops, d.body)
 	if d.direct {
 		c.StartBatchAndExecute(d.ops[:], d)
 		<-d.wake

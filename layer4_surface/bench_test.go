@@ -37,21 +37,26 @@ func newUnaryBench(tb testing.TB, ownQueue bool) *unaryBench {
 	return u
 }
 
+// fillUnary makes ops those of a unary call that sends body. A caller keeps its
+// operations from call to call.
+func (s *clientState) fillUnary(ops *[6]Op, body []byte) {
+	s.initial.Reset()
+	s.trailing.Reset()
+	if ops[1].Type != SendMessage {
+		*ops = [6]Op{{Type: SendInitialMetadata}, {Type: SendMessage}, {Type: SendCloseFromClient},
+			s.opHeaders(), s.opMessage(), s.opStatus()}
+	}
+	ops[1].Message = transport.NewBuffer(len(body))
+	ops[1].Message.Append(body)
+}
+
 func (u *unaryBench) call(tb testing.TB) {
 	c, err := u.ch.CreateCall(CallParams{Method: "/echo/Echo", Queue: u.q})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	buf := transport.NewBuffer(len(u.body))
-	buf.Append(u.body)
 	st := &u.st
-	st.initial.Reset()
-	st.trailing.Reset()
-	if u.ops[1].Type != SendMessage { // the first call; a caller keeps its operations
-		u.ops = [6]Op{{Type: SendInitialMetadata}, {Type: SendMessage}, {Type: SendCloseFromClient},
-			st.opHeaders(), st.opMessage(), st.opStatus()}
-	}
-	u.ops[1].Message = buf
+	st.fillUnary(&u.ops, u.body)
 	if e := c.StartBatch(u.ops[:], st); e != CallOK {
 		tb.Fatal(e)
 	}

@@ -24,7 +24,6 @@ type dyingCall struct {
 	client    Call
 	st        clientState
 	req       RequestedCall
-	payload   bool
 	msg       *transport.Buffer
 	cancelled bool
 }

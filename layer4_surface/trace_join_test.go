@@ -50,14 +50,7 @@ func (s *story) led(events ...trace.Record) {
 // they are about, and what led to them.
 func TestEventsOfQueuesAreJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rec := trace.NewRecorder(trace.LevelEvents)
-		client, server := rec.Endpoint("client", "server"), rec.Endpoint("server", "client")
-		s := NewServer(WithTrace(server))
-		scq := cq.New(cq.Next, cq.Config{Name: "requests", Observer: NewQueueObserver(server)})
-		if err := s.RegisterCompletionQueue(scq); err != nil {
-			t.Fatal(err)
-		}
-		f := connectFixture(t, s, scq, WithTrace(client))
+		f, rec := newTracedFixture(t)
 		req := f.request("request")
 		c, err := f.channel.CreateCall(CallParams{Method: "/a/b"})
 		if err != nil {
@@ -66,11 +59,11 @@ func TestEventsOfQueuesAreJoined(t *testing.T) {
 		var st clientState
 		f.start(c, "headers", st.opHeaders())
 		f.start(c, "unary", opSendHeaders(), opClose(), st.opStatus())
-		f.expect(scq, "request", true)
+		f.expect(f.scq, "request", true)
 		var cancelled bool
 		f.start(req.Call, "close", opCancelled(&cancelled))
 		f.start(req.Call, "answer", opStatus(status.OK, ""))
-		f.expectAll(scq, map[cq.Tag]bool{"answer": true, "close": true})
+		f.expectAll(f.scq, map[cq.Tag]bool{"answer": true, "close": true})
 		c.Pluck("unary", nil)
 		c.Pluck("headers", nil)
 		c.Release()
@@ -84,9 +77,9 @@ func TestEventsOfQueuesAreJoined(t *testing.T) {
 		c.Release()
 		f.request("never")
 		f.server.Close()
-		f.expect(scq, "never", false)
-		scq.Shutdown()
-		scq.Next(time.Time{})
+		f.expect(f.scq, "never", false)
+		f.scq.Shutdown()
+		f.scq.Next(time.Time{})
 
 		e := &story{t, rec.Events()}
 		e.led(e.find("client", "start_batch", 1), e.find("client", "begin_op", 1))

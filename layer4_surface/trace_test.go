@@ -11,16 +11,22 @@ import (
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
 
-// TestTrace: the events of layers 3 and 4 of one call, with their causes.
-func TestTrace(t *testing.T) {
-	rec := trace.NewRecorder(trace.LevelEvents)
+// newTracedFixture returns a fixture both ends of which tell rec what they do.
+func newTracedFixture(t testing.TB) (f *fixture, rec *trace.Recorder) {
+	t.Helper()
+	rec = trace.NewRecorder(trace.LevelEvents)
 	client, server := rec.Endpoint("client", "server"), rec.Endpoint("server", "client")
 	s := NewServer(WithTrace(server))
 	scq := cq.New(cq.Next, cq.Config{Name: "requests", Observer: NewQueueObserver(server)})
 	if err := s.RegisterCompletionQueue(scq); err != nil {
 		t.Fatal(err)
 	}
-	f := connectFixture(t, s, scq, WithTrace(client))
+	return connectFixture(t, s, scq, WithTrace(client)), rec
+}
+
+// TestTrace: the events of layers 3 and 4 of one call, with their causes.
+func TestTrace(t *testing.T) {
+	f, rec := newTracedFixture(t)
 	req := f.request("request")
 	c, err := f.channel.CreateCall(CallParams{Method: "/a/b"})
 	if err != nil {
@@ -34,9 +40,9 @@ func TestTrace(t *testing.T) {
 	if e := c.StartBatch([]Op{opSendHeaders("secret-key", "secret-value"), opClose(), st.opStatus()}, "unary"); e != CallOK {
 		t.Fatal(e)
 	}
-	f.expect(scq, "request", true)
+	f.expect(f.scq, "request", true)
 	f.start(req.Call, "status", opStatus(status.OK, ""))
-	f.expect(scq, "status", true)
+	f.expect(f.scq, "status", true)
 	c.Pluck("unary", nil)
 	c.Release()
 	req.Call.Release()
