@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -104,9 +106,10 @@ func (l *listener) Cut() { l.Drain() }
 // closeHandshakes closes the connections that are not set up yet.
 func (l *listener) closeHandshakes() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.closed = true
-	for nc := range l.handshaking {
+	open := slices.Collect(maps.Keys(l.handshaking))
+	l.mu.Unlock()
+	for _, nc := range open {
 		nc.Close()
 	}
 }
@@ -153,10 +156,10 @@ func (l *listener) handshake(nc net.Conn) {
 	}
 	nc.Close()
 	s.accepted.Add(-1)
-	s.life.JobDone()
 	if l.ctx.Err() == nil {
 		l.refused(nc, err)
 	}
+	s.life.JobDone() // last: whoever closes the server may close the log next
 }
 
 // refused logs why a connection was refused. Probes that only connect are no
