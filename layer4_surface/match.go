@@ -45,7 +45,7 @@ type RequestedCall struct {
 	// program which does not expect and release it.
 	WantPayload bool
 
-	posted atomic.Bool // by RequestCall, and it has not got its call
+	posted atomic.Bool // by RequestCall, and its event was not dequeued
 
 	// Owned by the server while the slot is posted.
 	notify     *cq.Queue
@@ -152,7 +152,6 @@ func (m *matcher) submit(s *serverCall) {
 		if req := m.requests[(s.conn.queue+i)%len(m.requests)].pop(); req != nil {
 			s.pending.state = activated
 			m.mu.Unlock()
-			req.posted.Store(false)
 			s.publish(req)
 			return
 		}
@@ -202,7 +201,7 @@ func (m *matcher) allocate(s *serverCall) {
 // The errors, in this order: CallErrorFailed before the server has started,
 // without req, and where an allocator hands out the slots;
 // CallErrorNotServerCompletionQueue; CallErrorPayloadTypeMismatch;
-// CallErrorTooManyOperations for a slot that is posted already;
+// CallErrorTooManyOperations for a slot whose last event was not taken yet;
 // CallErrorCompletionQueueShutdown.
 func (s *Server) RequestCall(req *RequestedCall, boundTo, notify *cq.Queue, tag cq.Tag) CallError {
 	return s.request(s.unregistered, req, boundTo, notify, tag)
@@ -268,7 +267,6 @@ func (m *matcher) request(queue int, req *RequestedCall) {
 	m.mu.Unlock()
 	refuseAll(stale, status.ResourceExhausted, "the call waited too long for the server to request it")
 	if s != nil {
-		req.posted.Store(false)
 		s.publish(req)
 		s.call.Unref() // the list's
 	}
@@ -276,10 +274,25 @@ func (m *matcher) request(queue int, req *RequestedCall) {
 
 // fail posts the event of a slot that no call will come for.
 func (r *RequestedCall) fail() {
-	r.posted.Store(false)
 	r.Call, r.Details, r.Metadata, r.Payload = Call{}, CallDetails{}, nil, nil
-	r.notify.EndOp(r.Tag, false, nil, &r.completion)
+	r.end(false)
 }
+
+// end posts the event of a slot. One that was posted is the application's again
+// when that is dequeued.
+func (r *RequestedCall) end(success bool) {
+	var f cq.Finalizer
+	if r.posted.Load() {
+		f = (*slotReturned)(r)
+	}
+	r.notify.EndOp(r.Tag, success, f, &r.completion)
+}
+
+// A slotReturned is a slot as the Finalizer of its own event.
+type slotReturned RequestedCall
+
+// CompletionDone lets the slot be posted again.
+func (d *slotReturned) CompletionDone(*cq.Completion) { d.posted.Store(false) }
 
 // zombify takes s off the list when its stream has ended: it is not published
 // any more, and does not take the place of a call that is alive.

@@ -97,6 +97,35 @@ func TestRequestsThatAreMistakes(t *testing.T) {
 	}
 }
 
+// TestSlotIsNotPostedBeforeItsEventIsTaken: until then it holds a call, or the
+// news that there is none, and the queue holds its memory.
+func TestSlotIsNotPostedBeforeItsEventIsTaken(t *testing.T) {
+	f := newFixture(t)
+	req := f.request("first")
+	c := f.call(CallParams{Method: "/a/b", Queue: f.cq})
+	f.start(c, "headers", opSendHeaders())
+	f.expect(f.cq, "headers", true)
+	again := func() CallError { return f.server.RequestCall(req, f.scq, f.scq, "again") }
+	if e := again(); e != CallErrorTooManyOperations {
+		t.Fatalf("posting a slot that holds a call = %v, want TOO_MANY_OPERATIONS", e)
+	}
+	f.expect(f.scq, "first", true)
+	req.Call.Release()
+	if e := again(); e != CallOK {
+		t.Fatalf("posting a slot again = %v", e)
+	}
+	f.server.beginDrain()
+	if e := again(); e != CallErrorTooManyOperations {
+		t.Errorf("posting a slot that has failed = %v, want TOO_MANY_OPERATIONS", e)
+	}
+	f.expect(f.scq, "again", false)
+	if e := again(); e != CallOK {
+		t.Errorf("posting a slot after its failure = %v", e)
+	}
+	f.expect(f.scq, "again", false)
+	c.Release()
+}
+
 // TestSetUpErrors: who makes a mistake reads what it was about.
 func TestSetUpErrors(t *testing.T) {
 	s, q := newFixtureServer(t)

@@ -235,7 +235,7 @@ func (s *serverCall) publish(req *RequestedCall) {
 	if c.pool.trace.on() {
 		c.pool.trace.match(c, s.accept.Cause, req)
 	}
-	req.notify.EndOp(req.Tag, true, nil, &req.completion)
+	req.end(true)
 }
 
 // refuse ends a call that the application never hears of.
