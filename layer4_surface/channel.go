@@ -2,6 +2,7 @@ package surface
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -92,8 +93,12 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 }
 
 // NewDirectChannel returns a channel that is one connection: no resolution of
-// names, no balancing, no reconnecting. It owns t from then on.
+// names, no balancing, no reconnecting. It owns t from then on; with an error t is
+// still the caller's.
 func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, error) {
+	if t == nil {
+		return nil, errors.New("surface: NewDirectChannel without a transport")
+	}
 	cfg := newChannelConfig(opts)
 	target := t.Name() + ":" + t.Peer().String()
 	if cfg.fault != nil {

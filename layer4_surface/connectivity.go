@@ -50,10 +50,13 @@ func (c *Channel) EnterIdle() { c.control.EnterIdle() }
 // like the present. A channel that closes is in SHUTDOWN, which is another state
 // too; a watch for the end of that fails at once, since it has none.
 //
-// The result is [CallErrorCompletionQueueShutdown] if q has shut down, and then
-// nothing was begun. A functor of a Callback queue runs on a goroutine of the
+// The result is [CallErrorCompletionQueueShutdown] if q has shut down, without q
+// [CallErrorFailed], and then nothing was begun. A functor of a Callback queue runs on a goroutine of the
 // channel, or before WatchConnectivityState returns; it must not block.
 func (c *Channel) WatchConnectivityState(last connectivity.State, deadline time.Time, q *cq.Queue, tag cq.Tag) CallError {
+	if q == nil {
+		return CallErrorFailed
+	}
 	if !q.BeginOp(tag) {
 		return CallErrorCompletionQueueShutdown
 	}
@@ -151,9 +154,12 @@ func (c *Channel) notReady(s connectivity.State, code status.Code, cause error) 
 // StartPing sends one PING. It posts tag to q once: with success when the answer
 // came, without when there is no connection, when that is lost before, or when
 // the ping is one too many; see Ping. It does not make a channel connect. The
-// result is [CallErrorCompletionQueueShutdown] if q has shut down, and then
-// nothing was sent.
+// result is [CallErrorCompletionQueueShutdown] if q has shut down, without q
+// [CallErrorFailed], and then nothing was sent.
 func (c *Channel) StartPing(q *cq.Queue, tag cq.Tag) CallError {
+	if q == nil {
+		return CallErrorFailed
+	}
 	if !q.BeginOp(tag) {
 		return CallErrorCompletionQueueShutdown
 	}

@@ -122,3 +122,21 @@ func TestChannelCreate(t *testing.T) {
 		t.Error("the zero queue takes a watch")
 	}
 }
+
+// TestWithoutAQueueOrTransport: what is missing is an error, not a crash.
+func TestWithoutAQueueOrTransport(t *testing.T) {
+	if ch, err := NewDirectChannel(nil); err == nil || !strings.Contains(err.Error(), "without a transport") {
+		t.Errorf("NewDirectChannel(nil) = %v, %v", ch, err)
+	}
+	ch, err := NewLameChannel("lampoon:national", status.Unknown, "error message")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ch.Close()
+	if e := ch.WatchConnectivityState(connectivity.TransientFailure, time.Time{}, nil, 1); e != CallErrorFailed || ch.NumWatchers() != 0 {
+		t.Errorf("a watch without a queue = %v, and %d watches wait", e, ch.NumWatchers())
+	}
+	if e := ch.StartPing(nil, 2); e != CallErrorFailed {
+		t.Errorf("a ping without a queue = %v", e)
+	}
+}
