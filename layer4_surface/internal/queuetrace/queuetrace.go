@@ -38,24 +38,31 @@ func New(sink trace.Sink) cq.Observer {
 	if sink == nil {
 		return nil
 	}
-	return &observer{sink: sink, queues: map[cq.Identity]*queue{}}
+	return &observer{sink: sink, ops: map[place][]*op{}, lives: map[kin]trace.EventID{}}
 }
 
-// An observer is that of any number of queues.
+// An observer is that of any number of queues. It remembers no queue, so that
+// those which come and go can be collected.
 type observer struct {
 	sink trace.Sink // set by New, read-only afterwards
 
 	mu sync.Mutex
 	// Guarded by mu.
-	queues map[cq.Identity]*queue
+	ops   map[place][]*op       // begun or expected and not delivered, oldest first
+	lives map[kin]trace.EventID // cq.create or shutdown, the last of each
 }
 
-// A queue is what is known of one queue. Guarded by observer.mu.
-type queue struct {
+// A place is where the operations of one tag are.
+type place struct {
+	queue cq.Identity
+	tag   cq.Tag
+}
+
+// A kin is all queues that look alike in a trace. A queue that has shut down may
+// be in use anew when the observer is told, and can be told by no more than that.
+type kin struct {
 	name string
 	kind cq.CompletionType
-	life trace.EventID // cq.create, then shutdown
-	ops  map[cq.Tag][]*op
 }
 
 // An op is one operation. Guarded by observer.mu.
@@ -83,7 +90,7 @@ func Begin(q *cq.Queue, sink trace.Sink, tag cq.Tag, l Link) {
 	if o := of(q, sink); o != nil && canBeKey(tag) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.addLocked(q, tag, &op{Link: l})
+		o.addLocked(place{q, tag}, &op{Link: l})
 	}
 }
 
@@ -92,8 +99,8 @@ func Drop(q *cq.Queue, sink trace.Sink, tag cq.Tag) {
 	if o := of(q, sink); o != nil && canBeKey(tag) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		if p := o.findLocked(q, tag, expected); p != nil {
-			o.removeLocked(q, tag, p)
+		if p := o.findLocked(place{q, tag}, expected); p != nil {
+			o.removeLocked(place{q, tag}, p)
 		}
 	}
 }
@@ -108,7 +115,7 @@ func End(q *cq.Queue, sink trace.Sink, tag cq.Tag, l Link) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var found *op
-	for _, p := range o.queueLocked(q).ops[tag] {
+	for _, p := range o.ops[place{q, tag}] {
 		// Operations of several calls may have one tag.
 		if p.stage == begun && (found == nil || p.Call == l.Call && p.Batch == l.Batch) {
 			found = p
@@ -137,36 +144,23 @@ func of(q *cq.Queue, sink trace.Sink) *observer {
 // canBeKey reports whether v can be a key.
 func canBeKey(v any) bool { return v == nil || reflect.ValueOf(v).Comparable() }
 
-// queueLocked returns what is known of q. Caller holds o.mu.
-func (o *observer) queueLocked(q cq.Identity) *queue {
-	k := o.queues[q]
-	if k == nil {
-		k = &queue{name: q.Name(), kind: q.Type(), ops: map[cq.Tag][]*op{}}
-		o.queues[q] = k
-	}
-	return k
-}
-
 // addLocked, findLocked and removeLocked keep the operations of a tag, oldest
 // first. Caller holds o.mu.
-func (o *observer) addLocked(q cq.Identity, tag cq.Tag, p *op) {
-	ops := o.queueLocked(q).ops
-	ops[tag] = append(ops[tag], p)
-}
+func (o *observer) addLocked(at place, p *op) { o.ops[at] = append(o.ops[at], p) }
 
-func (o *observer) findLocked(q cq.Identity, tag cq.Tag, at stage) *op {
-	for _, p := range o.queueLocked(q).ops[tag] {
-		if p.stage == at {
+func (o *observer) findLocked(at place, s stage) *op {
+	for _, p := range o.ops[at] {
+		if p.stage == s {
 			return p
 		}
 	}
 	return nil
 }
 
-func (o *observer) removeLocked(q cq.Identity, tag cq.Tag, p *op) {
-	ops := o.queueLocked(q).ops
-	if ops[tag] = slices.DeleteFunc(ops[tag], func(have *op) bool { return have == p }); len(ops[tag]) == 0 {
-		delete(ops, tag)
+func (o *observer) removeLocked(at place, p *op) {
+	rest := slices.DeleteFunc(o.ops[at], func(have *op) bool { return have == p })
+	if o.ops[at] = rest; len(rest) == 0 {
+		delete(o.ops, at)
 	}
 }
 
@@ -174,15 +168,16 @@ func (o *observer) removeLocked(q cq.Identity, tag cq.Tag, p *op) {
 // cause of the operation's next one.
 func (o *observer) emit(q cq.Identity, p *op, e trace.Event) {
 	e.Layer, e.Component = 3, "cq"
-	o.mu.Lock()
-	if name := o.queueLocked(q).name; name != "" {
-		e.Component = "cq:" + name
+	k := kin{q.Name(), q.Type()}
+	if k.name != "" {
+		e.Component = "cq:" + k.name
 	}
+	o.mu.Lock()
 	if p != nil {
 		e.Call, e.Batch, e.Cause = p.Call, p.Batch, p.Cause
 	}
 	if e.Cause == 0 {
-		e.Cause = o.queueLocked(q).life
+		e.Cause = o.lives[k]
 	}
 	o.mu.Unlock()
 	id := o.sink.Emit(&e)
@@ -192,7 +187,7 @@ func (o *observer) emit(q cq.Identity, p *op, e trace.Event) {
 	case p != nil:
 		p.Cause = id
 	case e.Op == "cq.create" || e.Op == "shutdown":
-		o.queueLocked(q).life = id
+		o.lives[k] = id
 	}
 }
 
@@ -205,13 +200,13 @@ func (o *observer) take(q cq.Identity, tag cq.Tag, to stage, from ...stage) *op 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, at := range from {
-		if p := o.findLocked(q, tag, at); p != nil {
+		if p := o.findLocked(place{q, tag}, at); p != nil {
 			p.stage = to
 			return p
 		}
 	}
 	p := &op{stage: to}
-	o.addLocked(q, tag, p)
+	o.addLocked(place{q, tag}, p)
 	return p
 }
 
@@ -240,7 +235,7 @@ func (o *observer) Wait(q cq.Identity, tag cq.Tag) {
 	e.Tag = Tag(tag)
 	o.mu.Lock()
 	var about *op
-	if ops := o.queueLocked(q).ops[tag]; len(ops) > 0 {
+	if ops := o.ops[place{q, tag}]; len(ops) > 0 {
 		copied := *ops[0] // to wait for an operation does not lead to its next event
 		about = &copied
 	}
@@ -259,23 +254,14 @@ func (o *observer) Return(q cq.Identity, ev cq.Event) {
 	p := o.take(q, ev.Tag, ended, ended)
 	if p != nil {
 		o.mu.Lock()
-		o.removeLocked(q, ev.Tag, p)
+		o.removeLocked(place{q, ev.Tag}, p)
 		o.mu.Unlock()
 	}
 	o.emit(q, p, e)
 }
 
-// Shutdown is told that a queue has shut down, which may be in use anew: what
-// comes tells which one it was, and is not it.
+// Shutdown is told that a queue has shut down.
 func (o *observer) Shutdown(q cq.Identity) {
-	o.mu.Lock()
-	for at, k := range o.queues {
-		if k.name == q.Name() && k.kind == q.Type() {
-			q = at
-			break
-		}
-	}
-	o.mu.Unlock()
 	o.emit(q, nil, trace.Event{Op: "shutdown"})
 }
 

@@ -49,7 +49,7 @@ func TestOneTagOfTwoCalls(t *testing.T) {
 			t.Fatalf("calls of the events = %v, want %v", calls, want)
 		}
 	}
-	if n := len(q.Observer().(*observer).queues[q].ops); n != 0 {
+	if n := len(q.Observer().(*observer).ops); n != 0 {
 		t.Errorf("%d tags are remembered after their operations", n)
 	}
 }
@@ -84,5 +84,39 @@ func TestUnknown(t *testing.T) {
 	}
 	if New(nil) != nil {
 		t.Error("a queue without a sink is observed")
+	}
+}
+
+// TestQueuesComeAndGo: an observer of many queues remembers none of them, and
+// tells them apart as long as they are there.
+func TestQueuesComeAndGo(t *testing.T) {
+	rec := trace.NewRecorder(trace.LevelEvents)
+	sink := rec.Endpoint("one", "")
+	shared := New(sink)
+	for range 100 {
+		var queues [2]*cq.Queue
+		for i := range queues {
+			q := cq.New(cq.Next, cq.Config{Name: "alike", Observer: shared})
+			queues[i] = q
+			Begin(q, sink, "tag", Link{Call: uint64(i + 1)})
+			q.BeginOp("tag")
+		}
+		for _, q := range queues {
+			q.EndOp("tag", true, nil, new(cq.Completion))
+			q.Drain()
+		}
+	}
+	o := shared.(*observer)
+	if len(o.ops) != 0 || len(o.lives) != 1 {
+		t.Errorf("of 200 queues that are gone %d tags are remembered and %d lives, want those of their name", len(o.ops), len(o.lives))
+	}
+	returned := map[uint64]int{}
+	for _, r := range rec.Events() {
+		if r.Op == "next.return" && r.Text == "success" {
+			returned[r.Call]++
+		}
+	}
+	if returned[1] != 100 || returned[2] != 100 {
+		t.Errorf("events returned by call: %v, want 100 of each", returned)
 	}
 }
