@@ -51,8 +51,9 @@ func (c *Channel) EnterIdle() { c.control.EnterIdle() }
 // too; a watch for the end of that fails at once, since it has none.
 //
 // The result is [CallErrorCompletionQueueShutdown] if q has shut down, without q
-// [CallErrorFailed], and then nothing was begun. A functor of a Callback queue runs on a goroutine of the
-// channel, or before WatchConnectivityState returns; it must not block.
+// [CallErrorFailed], and then nothing was begun. A functor of a Callback queue
+// runs on a goroutine of the channel, or before WatchConnectivityState returns; it
+// must not block.
 func (c *Channel) WatchConnectivityState(last connectivity.State, deadline time.Time, q *cq.Queue, tag cq.Tag) CallError {
 	if q == nil {
 		return CallErrorFailed

@@ -67,7 +67,8 @@ func matrixRow(t testing.TB, side string, op OpType) (want [matrixStates]CallErr
 // errorNamed returns the CallError whose symbol ends in word.
 func errorNamed(t testing.TB, word string) CallError {
 	t.Helper()
-	for e, name := range callErrorNames {
+	for e, text := range callErrorTexts {
+		name := text.symbol
 		if strings.HasSuffix(name, "_CALL_"+word) || strings.HasSuffix(name, "_CALL_ERROR_"+word) {
 			return e
 		}

@@ -70,10 +70,11 @@ type Op struct {
 	// Flags are transport.Flag… values.
 	Flags uint32
 
-	// SendMetadata holds the pairs to send, which are copied. With
-	// SendInitialMetadata its Encoding slot names the coding of the messages that
-	// are sent, as gRPC core's key grpc-internal-encoding-request does; empty is
-	// that of the channel or server. Nothing else is used. Nil is none.
+	// SendMetadata holds the pairs to send, which are copied; those that the
+	// layers below write themselves, such as te and grpc-timeout, are left out.
+	// With SendInitialMetadata its field Encoding names the coding of the messages
+	// that are sent, as gRPC core's key grpc-internal-encoding-request does; empty
+	// is that of the channel or server. Nothing else is used. Nil is none.
 	SendMetadata *metadata.List
 
 	// RecvMetadata is where received pairs go. Nil drops them.
@@ -174,7 +175,8 @@ type CallError uint8
 const (
 	// CallOK: the operation was accepted.
 	CallOK CallError = 0
-	// CallErrorFailed: the combination is not allowed, and no other error says why.
+	// CallErrorFailed: it is not allowed here, or something that is needed is
+	// missing, and no other error says why.
 	CallErrorFailed CallError = 1
 	// CallErrorNotOnServer: the operation is one of clients only.
 	CallErrorNotOnServer CallError = 2
@@ -188,7 +190,8 @@ const (
 	// CallErrorInvalidMetadata: a key or a value cannot travel; [CheckMetadata]
 	// says which.
 	CallErrorInvalidMetadata CallError = 10
-	// CallErrorInvalidMessage: there is no message to send.
+	// CallErrorInvalidMessage: there is no message to send, or no place for the
+	// one to receive.
 	CallErrorInvalidMessage CallError = 11
 	// CallErrorNotServerCompletionQueue: the queue was not given to
 	// [Server.RegisterCompletionQueue].
@@ -203,33 +206,39 @@ const (
 	CallErrorReleased CallError = 64
 )
 
-// callErrorNames are the symbols of gRPC core.
-var callErrorNames = map[CallError]string{
-	CallOK:                            "GRPC_CALL_OK",
-	CallErrorFailed:                   "GRPC_CALL_ERROR",
-	CallErrorNotOnServer:              "GRPC_CALL_ERROR_NOT_ON_SERVER",
-	CallErrorNotOnClient:              "GRPC_CALL_ERROR_NOT_ON_CLIENT",
-	CallErrorTooManyOperations:        "GRPC_CALL_ERROR_TOO_MANY_OPERATIONS",
-	CallErrorInvalidFlags:             "GRPC_CALL_ERROR_INVALID_FLAGS",
-	CallErrorInvalidMetadata:          "GRPC_CALL_ERROR_INVALID_METADATA",
-	CallErrorInvalidMessage:           "GRPC_CALL_ERROR_INVALID_MESSAGE",
-	CallErrorNotServerCompletionQueue: "GRPC_CALL_ERROR_NOT_SERVER_COMPLETION_QUEUE",
-	CallErrorPayloadTypeMismatch:      "GRPC_CALL_ERROR_PAYLOAD_TYPE_MISMATCH",
-	CallErrorCompletionQueueShutdown:  "GRPC_CALL_ERROR_COMPLETION_QUEUE_SHUTDOWN",
-	CallErrorReleased:                 "STRATA_CALL_ERROR_RELEASED",
+// callErrorTexts are the symbols of gRPC core, and what they mean to a reader
+// who has nothing but the text of the error.
+var callErrorTexts = map[CallError]struct{ symbol, meaning string }{
+	CallOK:                            {"GRPC_CALL_OK", "it is no error"},
+	CallErrorFailed:                   {"GRPC_CALL_ERROR", "not allowed here, or something that is needed is missing"},
+	CallErrorNotOnServer:              {"GRPC_CALL_ERROR_NOT_ON_SERVER", "only the call of a client can do that"},
+	CallErrorNotOnClient:              {"GRPC_CALL_ERROR_NOT_ON_CLIENT", "only the call of a server can do that"},
+	CallErrorTooManyOperations:        {"GRPC_CALL_ERROR_TOO_MANY_OPERATIONS", "an operation is in the batch twice, is under way, or was done and is allowed once"},
+	CallErrorInvalidFlags:             {"GRPC_CALL_ERROR_INVALID_FLAGS", "an operation does not know one of its flags"},
+	CallErrorInvalidMetadata:          {"GRPC_CALL_ERROR_INVALID_METADATA", "a key or a value cannot travel; CheckMetadata says which"},
+	CallErrorInvalidMessage:           {"GRPC_CALL_ERROR_INVALID_MESSAGE", "there is no message to send, or no place for the one to receive"},
+	CallErrorNotServerCompletionQueue: {"GRPC_CALL_ERROR_NOT_SERVER_COMPLETION_QUEUE", "the queue was not given to RegisterCompletionQueue"},
+	CallErrorPayloadTypeMismatch:      {"GRPC_CALL_ERROR_PAYLOAD_TYPE_MISMATCH", "WantPayload is not what the method was registered with"},
+	CallErrorCompletionQueueShutdown:  {"GRPC_CALL_ERROR_COMPLETION_QUEUE_SHUTDOWN", "the queue has shut down"},
+	CallErrorReleased:                 {"STRATA_CALL_ERROR_RELEASED", "the handle was released, or never belonged to a call"},
 }
 
 // String returns gRPC core's symbol for e.
 func (e CallError) String() string {
-	if name, ok := callErrorNames[e]; ok {
-		return name
+	if text, ok := callErrorTexts[e]; ok {
+		return text.symbol
 	}
 	return "CallError(" + strconv.Itoa(int(e)) + ")"
 }
 
-// Error returns "surface: " and the symbol. CallOK is not an error; whoever
-// turns a result into an error uses [CallError.Err].
-func (e CallError) Error() string { return "surface: " + e.String() }
+// Error returns "surface: ", the symbol and what it means. CallOK is not an
+// error; whoever turns a result into an error uses [CallError.Err].
+func (e CallError) Error() string {
+	if text, ok := callErrorTexts[e]; ok {
+		return "surface: " + text.symbol + ": " + text.meaning
+	}
+	return "surface: " + e.String()
+}
 
 // Err returns e as an error, nil for CallOK.
 func (e CallError) Err() error {

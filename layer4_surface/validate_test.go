@@ -271,8 +271,14 @@ func TestCallErrorNames(t *testing.T) {
 			t.Errorf("CallError(%d) = %q, want %q", uint8(e), got, want)
 		}
 	}
-	if CallOK.Err() != nil || CallErrorFailed.Err() == nil || CallErrorFailed.Error() != "surface: GRPC_CALL_ERROR" {
+	if CallOK.Err() != nil || CallErrorFailed.Err() == nil {
 		t.Error("Err does not tell CallOK from the errors")
+	}
+	if got, want := CallErrorInvalidFlags.Error(), "surface: GRPC_CALL_ERROR_INVALID_FLAGS: an operation does not know one of its flags"; got != want {
+		t.Errorf("Error() = %q, want %q", got, want)
+	}
+	if got := CallError(200).Error(); got != "surface: CallError(200)" {
+		t.Errorf("Error() of an unknown error = %q", got)
 	}
 	if OpType(200).String() != "OpType(200)" || SendMessage.String() != "send_message" {
 		t.Error("OpType.String is wrong")
