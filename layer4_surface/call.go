@@ -85,7 +85,8 @@ func (h Call) StartBatchAndExecute(ops []Op, closure cq.Functor) CallError {
 
 // Pluck waits in the call's queue, which delivers by tag, for the event of tag
 // or until done is closed; nil is never closed. It is how a goroutine waits for
-// the batch that it started when the call was created without a queue.
+// the batch that it started when the call was created without a queue, or with
+// a Pluck queue. With one of another type it panics.
 func (h Call) Pluck(tag cq.Tag, done <-chan struct{}) cq.Event {
 	if !h.acquire() {
 		return cq.Event{Type: cq.QueueShutdown}
@@ -147,7 +148,7 @@ func (h Call) Deadline() time.Time {
 }
 
 // EncodingForLevel returns the coding that a level of compression stands for in
-// this call, for the Encoding slot of [Op.SendMetadata]: one that this end
+// this call, for the field Encoding of [Op.SendMetadata]: one that this end
 // knows and, on a server, that the client accepts. It is gRPC core's
 // grpc_call_compression_for_level.
 func (h Call) EncodingForLevel(level encoding.Level) string {

@@ -117,7 +117,7 @@ func WithMaxSendMessageSize(n int) Option {
 
 // WithCompression says how messages are coded over HTTP/2. Without it gzip and
 // deflate are read, and nothing is compressed unless a call asks for it: by the
-// Encoding slot of [Op.SendMetadata].
+// field Encoding of [Op.SendMetadata].
 func WithCompression(cfg compression.Config) Option {
 	return endOption(func(c *endConfig) { c.stack.Compression = cfg })
 }
