@@ -115,3 +115,13 @@ func closes(nc net.Conn) bool {
 	_, err := io.Copy(io.Discard, nc)
 	return err == nil
 }
+
+// TestEndedHere: an end that nobody gave a reason for does not announce one.
+func TestEndedHere(t *testing.T) {
+	if got := endedHere(""); got != "connection ended by this side" {
+		t.Errorf("endedHere without a reason = %q", got)
+	}
+	if got := endedHere("bye"); got != "connection ended by this side: bye" {
+		t.Errorf("endedHere = %q", got)
+	}
+}

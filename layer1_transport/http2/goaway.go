@@ -120,13 +120,21 @@ func (s *session) startGoAway(g *transport.Goaway) {
 	if s.role == client {
 		s.appendGoAway(0, g.Code, g.Debug)
 		c.final = true
-		s.drain(s.newError(status.Unavailable, "connection ended by this side: "+g.Debug))
+		s.drain(s.newError(status.Unavailable, endedHere(g.Debug)))
 		return
 	}
 	s.appendGoAway(frame.MaxStreamID, g.Code, g.Debug)
 	c.drainPing = s.ping(nil)
 	s.control.alarms.Arm(alarmDrainPing, time.Now().Add(drainPingTime))
-	c.cause = s.newError(status.Unavailable, "connection ended by this side: "+g.Debug)
+	c.cause = s.newError(status.Unavailable, endedHere(g.Debug))
+}
+
+// endedHere words the graceful end from this side.
+func endedHere(reason string) string {
+	if reason == "" {
+		return "connection ended by this side"
+	}
+	return "connection ended by this side: " + reason
 }
 
 // finalGoAway is the second step of a server.
