@@ -76,8 +76,10 @@ const intro = `One unary call through five layers, over TCP on this machine.
 
 A goroutine is named by what it is for. "application" is the one that made the
 call: it walks down through all layers, writes to the socket itself, and then
-waits in the completion queue for the goroutine that reads. Times include what
-the recording costs, which is most of them.
+waits in the completion queue for the goroutine that reads. The server's queue
+runs its tag, a callback, on the goroutine that reads. Its batches have closures,
+which run where they end, instead of tags in the call's own queue. Times include
+what the recording costs, which is most of them.
 `
 
 const outro = `
