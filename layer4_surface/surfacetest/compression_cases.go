@@ -50,14 +50,14 @@ func compressionCases() []testCase {
 		{file: "max_message_length", name: "MaxMessageLengthOnClientOnResponseWithCompression", needs: needs,
 			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(5)},
 			test:    func(r *rig) { longCompressedResponse(r, "a message of ") }},
-		{file: "ours_max_message_length", name: "RequestIsShortOnTheWireAndLongInflated", needs: needs,
+		{file: "ours/max_message_length", name: "RequestIsShortOnTheWireAndLongInflated", needs: needs,
 			server: []surface.ServerOption{surface.WithMaxRecvMessageSize(1023)},
 			test:   func(r *rig) { longCompressedRequest(r, "passes the receive limit of 1023 bytes once inflated") }},
-		{file: "ours_max_message_length", name: "ResponseIsShortOnTheWireAndLongInflated", needs: needs,
+		{file: "ours/max_message_length", name: "ResponseIsShortOnTheWireAndLongInflated", needs: needs,
 			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(1023)},
 			test:    func(r *rig) { longCompressedResponse(r, "passes the receive limit of 1023 bytes once inflated") }},
 	}
-	cases = append(cases, testCase{file: "ours_compression", name: "MessageIsAskedForBeforeTheHeaders", needs: needs, test: askedBeforeHeaders})
+	cases = append(cases, testCase{file: "ours/compression", name: "MessageIsAskedForBeforeTheHeaders", needs: needs, test: askedBeforeHeaders})
 	for _, kept := range []bool{false, true} {
 		where := "DecompressInCore"
 		if kept {

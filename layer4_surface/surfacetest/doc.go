@@ -20,6 +20,11 @@
 // a [Fixture] of them and calls [Run]. tests/end2end does so with sockets and
 // TLS, and keeps the table.
 //
+// A case is a row in the list that begins a *_cases.go file, and a function of
+// the rig. What gRPC core has no test for stands in a file "ours/…". A new file of
+// cases goes into suite in kit.go, a new case into the table (go test ./end2end
+// -update in tests), and a fault that it finds into defects in judge_test.go.
+//
 // # Contract
 //
 //   - Up: a case has the file and name of the test in gRPC core 1.65 that it

@@ -2,6 +2,7 @@ package surfacetest
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,18 @@ func (tc *testCase) lacking(f *Fixture) (c Capability, lacks bool) {
 		}
 	}
 	return "", false
+}
+
+// lacks words what f cannot have.
+func (f *Fixture) lacks() string {
+	var words []string
+	for _, c := range f.Lacks {
+		words = append(words, string(c))
+	}
+	if !f.Virtual {
+		words = append(words, string(Minutes))
+	}
+	return strings.Join(words, ", ")
 }
 
 // suite lists all cases in the order of the table, those of one file together.

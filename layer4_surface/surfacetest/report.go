@@ -90,12 +90,12 @@ func (r *Report) Count() Count {
 // String returns the table, one row a case, under the files of gRPC core.
 func (r *Report) String() string {
 	var b strings.Builder
-	const nameWidth = 64
-	fmt.Fprintf(&b, "%-*s", nameWidth, "name")
+	nameWidth := r.nameWidth()
+	head := fmt.Sprintf("%-*s", nameWidth, "name")
 	for _, f := range r.fixtures {
-		fmt.Fprintf(&b, " %-8s", f.Name)
+		head += fmt.Sprintf(" %-8s", f.Name)
 	}
-	b.WriteString("\n")
+	b.WriteString(strings.TrimRight(head, " ") + "\n")
 	file := ""
 	for _, row := range r.rows {
 		if row.file != file {
@@ -115,6 +115,10 @@ func (r *Report) String() string {
 	c := r.Count()
 	fmt.Fprintf(&b, "\n%d names over %d fixtures: %d passed, %d failed, %d not run, %d cannot be (-); %d more names wait for other parts.\n",
 		c.Names, c.Fixtures, c.Passed, c.Failed, c.NotRun, c.Cannot, c.WaitFor)
+	b.WriteString("\nWhy a case cannot be (-) over a fixture:\n")
+	for i := range r.fixtures {
+		fmt.Fprintf(&b, "  %s: %s\n", r.fixtures[i].Name, r.fixtures[i].lacks())
+	}
 	b.WriteString("\nNot mirrored:\n")
 	for _, n := range notMirrored {
 		what := n.file
@@ -124,4 +128,15 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "  %s: %s\n", what, n.why)
 	}
 	return b.String()
+}
+
+// nameWidth is how wide the column of names is: as the longest that has cells.
+func (r *Report) nameWidth() int {
+	width := 0
+	for _, row := range r.rows {
+		if row.waits == "" {
+			width = max(width, len("  ")+len(row.name))
+		}
+	}
+	return width
 }
