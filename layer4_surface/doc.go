@@ -31,9 +31,9 @@
 //   - Down: a batch's memory is kept until its event is dequeued, the block of a
 //     call until nobody refers to it. A unary call allocates nothing here.
 //   - Not here: messages with types, handlers, contexts (layer 5); which
-//     connection a call takes (layer 2); per-call credentials; the HTTP verbs
-//     and compression flags that gRPC core has removed or keeps to itself; its
-//     init and shutdown: nothing is global.
+//     connection a call takes, how messages are compressed (layer 2); per-call
+//     credentials; the HTTP verbs and compression flags that gRPC core has
+//     removed or keeps to itself; its init and shutdown: nothing is global.
 //
 // # Goroutines
 //

@@ -22,8 +22,9 @@
 //   - A handler that panics or ends its goroutine ends its own call only.
 //   - Down: package surface. A client's call has a PLUCK queue of its own, in
 //     which the caller's goroutine waits; a server has one CALLBACK queue.
-//   - Not here: codecs other than protocol buffers, call credentials, service
-//     config.
+//   - Not here: codecs other than protocol buffers, call credentials; retries,
+//     hedging, service config (layer 2 does not have them); how messages are
+//     compressed (layer 2), of which options and SetSendCompressor say when.
 //
 // # Goroutines
 //
