@@ -11,7 +11,7 @@ func (q *Queue) endCallback(tag Tag, success bool, f Finalizer, c *Completion) {
 	fault := q.faultLocked(tag)
 	q.mu.Unlock()
 	if fault != "" {
-		q.misuse("EndOp", fmt.Sprintf("got tag %T: %s", tag, fault))
+		q.misuse("EndOp", fmt.Sprintf("got tag %s: %s", tagText(tag), fault))
 	}
 	// Deferred, so that a functor that panics or ends its goroutine is counted.
 	defer q.release()
@@ -40,7 +40,7 @@ func (q *Queue) release() {
 func (q *Queue) functor(method string, tag Tag) Functor {
 	fn, ok := tag.(Functor)
 	if !ok {
-		q.misuse(method, fmt.Sprintf("got tag %v (%T), which is not a Functor", tag, tag))
+		q.misuse(method, fmt.Sprintf("got tag %s, which is not a Functor", tagText(tag)))
 	}
 	return fn
 }

@@ -1,11 +1,27 @@
 package cq
 
-import "strconv"
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+)
 
 // A Tag identifies one operation to whoever started it. The queue never looks
 // into it: a Next queue hands it back, a Pluck queue also compares it with ==
 // and so wants a comparable value, and on a Callback queue it is the [Functor].
 type Tag = any
+
+// tagText names tag in the text of a panic, without what it points to or holds:
+// that may be a secret, and in use by another goroutine.
+func tagText(tag Tag) string {
+	switch k := reflect.ValueOf(tag).Kind(); {
+	case k == reflect.Pointer:
+		return fmt.Sprintf("%p (%T)", tag, tag)
+	case k <= reflect.Complex128, k == reflect.String: // numbers, and nil
+		return fmt.Sprintf("%v (%T)", tag, tag)
+	}
+	return fmt.Sprintf("of type %T", tag)
+}
 
 // An EventType says why Next or Pluck returned. The values are gRPC core's.
 type EventType uint8

@@ -65,8 +65,12 @@ func (q *Queue) Init(t CompletionType, cfg Config) {
 	if q.outstandingLocked() != 0 || q.done.head != nil || q.parked != nil {
 		n, begun, drained, idle := q.outstandingLocked(), slices.Clone(q.begun), q.done.head == nil, q.parked == nil
 		q.mu.Unlock()
-		q.misuse("Init", fmt.Sprintf("in use: operations outstanding: %d %v, drained: %t, nobody waiting: %t",
-			n, begun, drained, idle))
+		tags := ""
+		for _, tag := range begun { // with Config.Debug
+			tags += ", " + tagText(tag)
+		}
+		q.misuse("Init", fmt.Sprintf("in use: operations outstanding: %d%s, drained: %t, nobody waiting: %t",
+			n, tags, drained, idle))
 	}
 	q.kind, q.cfg = t, cfg
 	q.closing = false
@@ -107,7 +111,7 @@ func (q *Queue) BeginOp(tag Tag) bool {
 	}
 	if q.kind == Pluck || q.cfg.Debug {
 		if fault := tagFault(tag); fault != "" {
-			q.misuse("BeginOp", fmt.Sprintf("got tag %v (%T), which %s", tag, tag, fault))
+			q.misuse("BeginOp", fmt.Sprintf("got tag %s, which %s", tagText(tag), fault))
 		}
 	}
 	if !q.count.begin() {
@@ -237,7 +241,7 @@ func endFault(fault string, tag Tag, c *Completion) string {
 	default:
 		fault = "the Completion still holds an event that was not dequeued"
 	}
-	return fmt.Sprintf("got tag %v (%T): %s", tag, tag, fault)
+	return fmt.Sprintf("got tag %s: %s", tagText(tag), fault)
 }
 
 // outstandingLocked returns how many operations are begun and not ended.

@@ -45,7 +45,7 @@ func (w *want) fault() string {
 		return ""
 	}
 	if fault := tagFault(w.tag); fault != "" {
-		return fmt.Sprintf("got tag %v (%T), which %s", w.tag, w.tag, fault)
+		return fmt.Sprintf("got tag %s, which %s", tagText(w.tag), fault)
 	}
 	return ""
 }
