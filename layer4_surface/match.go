@@ -180,7 +180,7 @@ func (m *matcher) allocate(s *serverCall) {
 		return
 	}
 	if m.server.trace.on() {
-		m.server.trace.allocated(s.call, s.accept.Cause, m.notify, req.Tag)
+		m.server.trace.allocated(s.call, s.heard, m.notify, req.Tag)
 	}
 	if !m.notify.BeginOp(req.Tag) {
 		if m.server.trace.on() {

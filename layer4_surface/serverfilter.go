@@ -6,6 +6,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
 
@@ -49,6 +50,7 @@ type serverCall struct {
 	// Set on the way from the headers to the application.
 	conn    *serverConn
 	payload *transport.Buffer // of PayloadReadInitial, until it is published
+	heard   trace.EventID     // what it is to be published for; accept.Cause is soon that of the end
 
 	accept transport.StreamOpBatch  // recv_initial_metadata and recv_trailing_metadata
 	read   *transport.StreamOpBatch // recv_message, of PayloadReadInitial; made when first used, and kept
@@ -126,7 +128,7 @@ func (d *serverHeaders) Run(err error) {
 		return
 	}
 	m := s.conn.server.lookup(md.Authority, md.Path)
-	s.pending.m = m
+	s.pending.m, s.heard = m, s.accept.Cause
 	if !m.payload.waits() {
 		m.submit(s)
 		return
@@ -154,6 +156,7 @@ func (d *serverPayload) Run(err error) {
 		s.call.cancel(err)
 		return
 	}
+	s.heard = s.read.Cause
 	s.pending.m.submit(s)
 }
 
@@ -233,7 +236,7 @@ func (s *serverCall) publish(req *RequestedCall) {
 		c.queue = &c.ownQueue
 	}
 	if c.pool.trace.on() {
-		c.pool.trace.match(c, s.accept.Cause, req)
+		c.pool.trace.match(c, s.heard, req)
 	}
 	req.end(true)
 }

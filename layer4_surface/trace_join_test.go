@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -160,4 +161,43 @@ func TestCancelledChildrenNameTheirParent(t *testing.T) {
 			c.Release()
 		}
 	})
+}
+
+// TestRequestWhileATracedCallEnds: a slot that is posted at the moment when the
+// call that waits for it ends has either that call, whose event names what its
+// headers led to, or none.
+func TestRequestWhileATracedCallEnds(t *testing.T) {
+	f, rec := newTracedFixture(t)
+	matched := 0
+	for range 50 {
+		c := f.call(CallParams{Method: "/a/b"})
+		var st clientState
+		f.start(c, "call", opSendHeaders(), st.opStatus())
+		var cancelled sync.WaitGroup
+		cancelled.Go(func() { c.Cancel() })
+		req := f.request("slot")
+		cancelled.Wait()
+		f.expect(f.cq, "call", true)
+		c.Release()
+		if ev := f.scq.TryNext(); ev.Type != cq.OpComplete { // the call was gone: the next one has the slot
+			c := f.call(CallParams{Method: "/a/b"})
+			f.start(c, "next", opSendHeaders())
+			f.expectAll(f.cq, map[cq.Tag]bool{"next": true})
+			f.expect(f.scq, "slot", true)
+			c.Release()
+		}
+		matched++
+		req.Call.Release()
+	}
+	for _, r := range rec.Events() {
+		if r.Op == "match" {
+			matched--
+			if r.Cause == 0 {
+				t.Errorf("event %d, a match, has no cause", r.ID)
+			}
+		}
+	}
+	if matched != 0 {
+		t.Errorf("%d calls were matched without an event", matched)
+	}
 }
