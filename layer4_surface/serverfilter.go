@@ -181,7 +181,8 @@ func (d *serverEnd) Run(err error) {
 		m.zombify(s)
 	}
 	if s.end.Swap(endReached) == endAwaited {
-		if c.pool.trace.on() {
+		// With more than this step left the batch may be on its way down.
+		if c.pool.trace.on() && s.waiter.steps.Load() == 1 {
 			s.waiter.op.Cause = s.accept.Cause
 		}
 		s.waiter.closed()

@@ -201,3 +201,25 @@ func TestRequestWhileATracedCallEnds(t *testing.T) {
 		t.Errorf("%d calls were matched without an event", matched)
 	}
 }
+
+// TestTracedCallEndsWhileItsEndIsAskedFor: the stream may end while the batch that
+// waits for that, and sends the status too, is on its way down.
+func TestTracedCallEndsWhileItsEndIsAskedFor(t *testing.T) {
+	f, _ := newTracedFixture(t)
+	for range 200 {
+		req := f.request("slot")
+		c := f.call(CallParams{Method: "/a/b"})
+		var st clientState
+		f.start(c, "call", opSendHeaders(), st.opStatus())
+		f.expect(f.scq, "slot", true)
+		var cancelled sync.WaitGroup
+		cancelled.Go(func() { c.Cancel() })
+		var gone bool
+		f.start(req.Call, "end", opCancelled(&gone), opStatus(status.OK, ""))
+		cancelled.Wait()
+		f.expect(f.cq, "call", true)
+		f.expect(f.scq, "end", true)
+		c.Release()
+		req.Call.Release()
+	}
+}
