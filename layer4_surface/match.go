@@ -39,10 +39,10 @@ type RequestedCall struct {
 	// Tag is posted when a call has come.
 	Tag cq.Tag
 
-	// WantPayload says that the slot is for a method whose calls
-	// are published with their first message.
-	// It is checked when the slot is posted, so that no payload comes to a
-	// program which does not expect and release it.
+	// WantPayload says that the slot is for a method whose calls are published
+	// with their first message. It is checked when the slot is posted, so that no
+	// payload comes to a program which does not expect and release it. A slot of
+	// an allocator is not checked.
 	WantPayload bool
 
 	posted atomic.Bool // by RequestCall, and its event was not dequeued

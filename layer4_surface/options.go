@@ -196,7 +196,8 @@ type PendingLimits struct {
 	Soft int
 	// Hard is from where on every call is refused. Zero means 3000.
 	Hard int
-	// MaxWait is how long a call waits. Zero means 30 s.
+	// MaxWait is how long a call may wait: one that has waited longer is refused
+	// when the next call or request of its method comes. Zero means 30 s.
 	MaxWait time.Duration
 }
 
