@@ -157,7 +157,8 @@ func newChannel(target string, b *callstack.Builder, cfg channelConfig, control 
 
 // CallParams is what a call on a channel begins with.
 type CallParams struct {
-	// Method is "/service/method".
+	// Method is "/service/method". What HTTP/2 does not carry in a path ends the
+	// call with INTERNAL when it is sent; [Channel.RegisterCall] refuses it.
 	Method string
 
 	// Host is what the server is called in this call; empty for the

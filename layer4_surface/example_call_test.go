@@ -124,3 +124,30 @@ func ExampleWithCompression() {
 	call.Pluck("request", nil)
 	// Output: gzip true true
 }
+
+// A method that is called often is checked once.
+func ExampleChannel_RegisterCall() {
+	ch := connect(surface.NewServer())
+	defer ch.Close()
+	method, err := ch.RegisterCall("/echo.Echo/Unary", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	call, err := ch.CreateRegisteredCall(method, surface.CallParams{Deadline: time.Now().Add(time.Minute)})
+	fmt.Println(call, err)
+	call.Release()
+	_, err = ch.RegisterCall("echo.Echo/Unary", "")
+	fmt.Println(err)
+	// Output:
+	// Call(/echo.Echo/Unary) <nil>
+	// surface: method "echo.Echo/Unary" is not of the form /service/method in visible ASCII
+}
+
+// A batch is refused with GRPC_CALL_ERROR_INVALID_METADATA; this tells what for.
+func ExampleCheckMetadata() {
+	var headers metadata.List
+	headers.Append("Session", "7")
+	fmt.Println(surface.CheckMetadata(&headers))
+	// Output: surface: metadata key "Session" is empty or holds something other than 0-9, a-z, hyphen, underscore and dot
+}
