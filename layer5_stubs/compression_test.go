@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -274,6 +275,46 @@ func ExampleWithCompression() {
 	}))
 	defer s.Stop()
 	cc, err := stubs.NewClient(target, stubs.WithTransportCredentials(credentials.NewInsecure()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cc.Close()
+	ctx, cancel := exampleContext()
+	defer cancel()
+	var compressed bool
+	reply, err := testpb.NewTestClient(cc).Unary(ctx, &testpb.Request{Text: strings.Repeat("hello ", 100)}, stubs.ResponseCompressed(&compressed))
+	fmt.Println(len(reply.GetText()), compressed, err)
+	// Output:
+	// 600 true <nil>
+}
+
+// A shortening answers in gzip whoever can read it.
+type shortening struct{ echo }
+
+func (*shortening) Unary(ctx context.Context, in *testpb.Request) (*testpb.Response, error) {
+	known, err := stubs.ClientSupportedCompressors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(known, "gzip") {
+		if err := stubs.SetSendCompressor(ctx, "gzip"); err != nil {
+			return nil, err
+		}
+	}
+	return &testpb.Response{Text: in.Text}, nil
+}
+
+// ExampleSetSendCompressor is a handler that chooses how its answer is coded.
+func ExampleSetSendCompressor() {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := stubs.NewServer()
+	testpb.RegisterTestServer(s, new(shortening))
+	go s.Serve(lis)
+	defer s.Stop()
+	cc, err := stubs.NewClient(lis.Addr().String(), stubs.WithTransportCredentials(credentials.NewInsecure()))
 	if err != nil {
 		log.Fatal(err)
 	}
