@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	surface "github.com/strata-grpc/strata/layer4_surface"
@@ -39,10 +41,8 @@ func basicCases() []testCase {
 		{file: "registered_call", name: "Invoke10RegisteredCalls", test: func(r *rig) { registeredCalls(r, 10) }},
 		{file: "call_host_override", name: "CallHostOverride", needs: named, test: callHostOverride},
 		{file: "default_host", name: "DefaultHost", needs: named, test: defaultHost},
-		{file: "high_initial_seqno", name: "HighInitialSeqno16777213", needs: named,
-			channel: []surface.ChannelOption{firstStream(16777213)}, test: highInitialSeqno},
-		{file: "high_initial_seqno", name: "HighInitialSeqno2147483645", needs: named,
-			channel: []surface.ChannelOption{firstStream(2147483645)}, test: highInitialSeqno},
+		highInitialSeqno(16777213),
+		highInitialSeqno(2147483645),
 		{file: "max_message_length", name: "MaxMessageLengthOnClientOnRequestViaChannelArg",
 			channel: []surface.ChannelOption{surface.WithMaxSendMessageSize(shorter)}, test: tooLongForClientToSend},
 		{file: "max_message_length", name: "MaxMessageLengthOnServerOnRequestViaChannelArg",
@@ -97,11 +97,6 @@ func goodFlags(name string, flags uint32) testCase {
 		r.verify(ok(1))
 		c.wantCode(status.DeadlineExceeded)
 	}}
-}
-
-// firstStream has the channel's connections begin with the stream id.
-func firstStream(id uint32) surface.ChannelOption {
-	return surface.WithHTTP2(http2.Config{FirstStreamID: id})
 }
 
 // emptyBatch: a batch without operations posts its tag, on a call that was
@@ -232,12 +227,37 @@ func defaultHost(r *rig) {
 	}
 }
 
-// highInitialSeqno: ten calls with the highest numbers that streams can have. A
-// connection that has none left is followed by another.
-func highInitialSeqno(r *rig) {
-	for range 10 {
-		simpleRequest(r)
+// highInitialSeqno: ten calls whose streams have high numbers, from first on. A
+// connection that has none left is followed by another, which begins there too.
+func highInitialSeqno(first uint32) testCase {
+	const calls = 10
+	test := func(r *rig) {
+		r.startServer()
+		var mu sync.Mutex
+		var got, want []uint32
+		r.openChannelOverWire(func(h frame.Header) bool {
+			if h.Type == frame.TypeHeaders {
+				mu.Lock()
+				got = append(got, h.StreamID)
+				mu.Unlock()
+			}
+			return true
+		}, surface.WithHTTP2(http2.Config{FirstStreamID: first}))
+		for id := first; len(want) < calls; id += 2 {
+			if id > frame.MaxStreamID {
+				id = first
+			}
+			simpleRequest(r)
+			want = append(want, id)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(got, want) {
+			r.Errorf("the streams are %d, want %d", got, want)
+		}
 	}
+	return testCase{file: "high_initial_seqno", name: fmt.Sprint("HighInitialSeqno", first),
+		needs: []Capability{HTTP2, ClientChannel, Raw}, bare: true, test: test}
 }
 
 // wantTooLong checks that the status tells of a message over the limit.

@@ -99,29 +99,32 @@ func pingsWithoutData(r *rig) {
 	s.wantCancelled(false)
 }
 
-// openChannelOverWire opens a channel of whose only connection, which is
-// returned, the case changes what it sends; nil keeps all.
-func (r *rig) openChannelOverWire(keep func(frame.Header) bool) *wire.Conn {
+// openChannelOverWire opens a channel of whose connections keep changes what
+// they send; nil keeps all. It returns the first of them.
+func (r *rig) openChannelOverWire(keep func(frame.Header) bool, opts ...surface.ChannelOption) *wire.Conn {
 	r.Helper()
-	conns := make(chan *wire.Conn, 1)
+	first := make(chan *wire.Conn, 1)
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		c, err := r.link.(RawLink).Dial(ctx)
 		if err != nil {
 			return nil, err
 		}
 		w := &wire.Conn{Conn: c, Keep: keep}
-		conns <- w
+		select {
+		case first <- w:
+		default: // there was one
+		}
 		return w, nil
 	}
-	ch, err := surface.NewChannel("passthrough:///"+Authority,
-		surface.WithLogger(quiet()), surface.WithCredentials(credentials.NewInsecure()), surface.WithDialer(dial))
+	opts = append(opts, surface.WithLogger(quiet()), surface.WithCredentials(credentials.NewInsecure()), surface.WithDialer(dial), surface.WithNoProxy())
+	ch, err := surface.NewChannel("passthrough:///"+Authority, opts...)
 	if err != nil {
 		r.Fatal(err)
 	}
 	r.channel = ch
 	r.Cleanup(ch.Close)
 	r.connect()
-	return <-conns
+	return <-first
 }
 
 // answersNoPing is what goes on of an end that seems not to live.
