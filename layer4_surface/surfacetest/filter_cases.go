@@ -28,6 +28,7 @@ func filterCases() []testCase {
 		{file: "filter_init_fails", name: "SubchannelFilterCallInitFails", needs: named,
 			channel: []surface.ChannelOption{surface.WithFilter(denied().below())}, test: filterInitFails},
 		{file: "no_logging", name: "NoLoggingTest", bare: true, test: noLogging},
+		{file: "ours/filter", name: "FailedMessageEndsTheCall", bare: true, test: failedMessage},
 		{file: "ours/filter_status_code", name: "FilterSeesTheStatus", bare: true, test: filterSeesStatus},
 	}
 }
@@ -39,6 +40,8 @@ type hook struct {
 	init func() error
 	// batch, if not nil, sees a batch before it is passed on to next.
 	batch func(next callstack.CallElem, b *transport.StreamOpBatch)
+	// instead, if not nil, may end a batch itself, and reports that it has.
+	instead func(b *transport.StreamOpBatch) bool
 }
 
 // below places the filter where every stack of a connection has room for it.
@@ -79,6 +82,9 @@ func (c *hookCall) Init(*callstack.CallArgs) error {
 func (c *hookCall) StartBatch(b *transport.StreamOpBatch) {
 	if c.hook.batch != nil {
 		c.hook.batch(c.Next, b)
+	}
+	if c.hook.instead != nil && c.hook.instead(b) {
+		return
 	}
 	c.Next.StartBatch(b)
 }
@@ -121,6 +127,33 @@ func filterInitFails(r *rig) {
 	r.verify(ok(1))
 	c.wantStatus(status.PermissionDenied, "access denied")
 	r.quiet()
+}
+
+// failedMessage: a filter fails a message and does no more. The call cannot go on
+// without it, so it ends with the filter's error, for the server too.
+func failedMessage(r *rig) {
+	failure := status.Error(status.DataLoss, "the message is spoilt")
+	h := &hook{instead: func(b *transport.StreamOpBatch) bool {
+		if !b.Ops.Has(transport.OpSendMessage) {
+			return false
+		}
+		b.SendMessage.Buf.Release()
+		b.OnComplete.Run(failure)
+		return true
+	}}
+	r.startServer()
+	r.openChannel(surface.WithFilter(h.below()))
+	c := r.call()
+	c.start(1, sendHeaders(), c.recvHeaders())
+	c.start(2, c.recvStatus())
+	s := r.request(101)
+	r.verify(ok(101))
+	s.start(102, s.recvClose(), sendHeaders())
+	r.verify(ok(1))
+	c.start(3, sendMessage("hello world"))
+	r.verify(fails(3), ok(2), ok(102))
+	c.wantStatus(status.DataLoss, "the message is spoilt")
+	s.wantCancelled(true)
 }
 
 // filterSeesStatus: filters on both sides see the status that the server sends,

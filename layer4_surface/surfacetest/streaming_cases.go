@@ -30,6 +30,7 @@ func streamingCases() []testCase {
 		{file: "streaming_error_response", name: "StreamingErrorResponseRequestStatusEarlyAndRecvMessageSeparately",
 			test: func(r *rig) { streamingErrorResponse(r, true, true) }},
 		{file: "server_finishes_request", name: "ServerFinishesRequest", test: serverFinishesRequest},
+		{file: "ours/streaming", name: "StatusWithoutHeaders", test: statusWithoutHeaders},
 		{file: "ours/streaming", name: "MessageAfterTheStatusFails", test: messageAfterStatus},
 		{file: "ours/streaming", name: "ManyBatchesOnOneCall", test: manyBatches},
 	}...)
@@ -176,6 +177,33 @@ func serverFinishesRequest(r *rig) {
 	r.verify(ok(102), ok(1))
 	c.wantStatus(status.OK, "xyz")
 	s.wantCancelled(false)
+}
+
+// statusWithoutHeaders: a client is told whether there were headers: a server may
+// answer with the status alone.
+func statusWithoutHeaders(r *rig) {
+	for _, headers := range []bool{false, true} {
+		c := r.call()
+		c.start(1, sendHeaders(), sendClose(), c.recvHeaders(), c.recvMessage(), c.recvStatus())
+		s := r.request(101)
+		r.verify(ok(101))
+		ops := []surface.Op{sendStatus(status.NotFound, "xyz", "key", "value"), s.recvClose()}
+		if headers {
+			ops = append(ops, sendHeaders())
+		}
+		s.start(102, ops...)
+		r.verify(ok(102), ok(1))
+		c.wantStatus(status.NotFound, "xyz")
+		if c.trailersOnly == headers {
+			r.Errorf("headers were sent: %t, trailers only: %t", headers, c.trailersOnly)
+		}
+		if n := c.initial.Len(); n != 0 {
+			r.Errorf("there are %d pairs of headers", n)
+		}
+		r.wantText("the message", c.message, "<nil>")
+		r.wantPairs("trailers", &c.trailing, "key", "value")
+		s.wantCancelled(false)
+	}
 }
 
 // messageAfterStatus: a message to a server that has ended the call fails, and
