@@ -244,7 +244,7 @@ func pairs(kv ...string) *metadata.List {
 }
 
 // wantPairs checks that l has the pairs kv, in this order among those of the
-// same key.
+// same key, and no others.
 func (r *rig) wantPairs(what string, l *metadata.List, kv ...string) {
 	r.Helper()
 	have := map[string][]string{}
@@ -258,5 +258,8 @@ func (r *rig) wantPairs(what string, l *metadata.List, kv ...string) {
 			continue
 		}
 		have[key] = have[key][1:]
+	}
+	if have := l.Len(); have != len(kv)/2 {
+		r.Errorf("%s: %d pairs have come, want %d", what, have, len(kv)/2)
 	}
 }
