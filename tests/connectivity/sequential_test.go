@@ -12,7 +12,8 @@ import (
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
-// connections is how many channels gRPC core's test connects.
+// connections is how many channels gRPC core's test connects. With -short it is
+// a quarter.
 const connections = 100
 
 // TestSequentialConnectivity is sequential_connectivity_test: channels to one
@@ -33,7 +34,11 @@ func TestSequentialConnectivity(t *testing.T) {
 			addr := realServer(t, server)
 			before := runtime.NumGoroutine()
 			q := cq.New(cq.Next, cq.Config{Debug: true})
-			all := make([]*surface.Channel, connections)
+			n := connections
+			if testing.Short() {
+				n /= 4
+			}
+			all := make([]*surface.Channel, n)
 			for i := range all {
 				opts := []surface.ChannelOption{client}
 				rec := trace.NewRecorder(trace.LevelEvents)
