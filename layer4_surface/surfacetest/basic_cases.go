@@ -39,6 +39,7 @@ func basicCases() []testCase {
 			server: []surface.ServerOption{narrow, long}, channel: []surface.ChannelOption{narrow, long}, test: invokeLargeRequest},
 		{file: "registered_call", name: "InvokeRegisteredCall", test: func(r *rig) { registeredCalls(r, 1) }},
 		{file: "registered_call", name: "Invoke10RegisteredCalls", test: func(r *rig) { registeredCalls(r, 10) }},
+		{file: "ours/request", name: "OldestWaitingCallFirst", test: oldestWaitingFirst},
 		{file: "call_host_override", name: "CallHostOverride", needs: named, test: callHostOverride},
 		{file: "default_host", name: "DefaultHost", needs: named, test: defaultHost},
 		highInitialSeqno(16777213),
@@ -142,6 +143,27 @@ func registeredCalls(r *rig, n int) {
 	}
 	for range n {
 		simply(r, r.own(r.channel.CreateRegisteredCall(registered, surface.CallParams{Queue: r.queue, Deadline: inFiveSeconds()})))
+	}
+}
+
+// oldestWaitingFirst: calls that wait for the server to ask for them are given
+// out in the order in which they came.
+func oldestWaitingFirst(r *rig) {
+	methods := []string{"/first", "/second", "/third"}
+	r.connect()
+	for i, m := range methods {
+		c := r.callWith(surface.CallParams{Method: m, Deadline: inFiveSeconds()})
+		c.start(1+i, sendHeaders(), sendClose(), c.recvStatus())
+	}
+	r.quiet() // all of them wait
+	for i, m := range methods {
+		s := r.request(101)
+		r.verify(ok(101))
+		if s.Details.Method != m {
+			r.Errorf("request %d is given %q, want %q", i, s.Details.Method, m)
+		}
+		s.start(102, s.recvClose(), sendStatus(status.OK, "xyz"))
+		r.verify(ok(102), ok(1+slices.Index(methods, s.Details.Method)))
 	}
 }
 
