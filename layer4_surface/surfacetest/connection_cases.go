@@ -32,6 +32,7 @@ func connectionCases() []testCase {
 		{file: "max_concurrent_streams", name: "MaxConcurrentStreamsTimeoutOnSecond", needs: frames, server: one, test: timeoutOnSecond},
 		{file: "ours/connection", name: "QueuedCallsAreServed", needs: named, bare: true, test: queuedCallsAreServed},
 		{file: "ours/connection", name: "CancelWhileQueued", needs: named, bare: true, test: func(r *rig) { endWhileQueued(r, ending{}) }},
+		{file: "ours/connection", name: "StatusIsLastOfAQueuedCall", needs: named, bare: true, test: statusIsLast},
 		{file: "ours/connection", name: "DeadlineWhileQueued", needs: named, bare: true, test: func(r *rig) { endWhileQueued(r, ending{deadline: true}) }},
 		{file: "ours/connection", name: "ChannelClosesWhileQueued", needs: named, bare: true, test: closeWhileQueued},
 		{file: "ours/flow", name: "StatusWithoutReading", test: statusWithoutReading},
@@ -311,6 +312,21 @@ func endWhileQueued(r *rig, e ending) {
 	if c.Peer() != nil {
 		r.Errorf("the call knows a peer: %v", c.Peer())
 	}
+}
+
+// statusIsLast: of the batches of a call that never had a connection the one with
+// the status ends last, whatever else is in it and whenever it was started.
+func statusIsLast(r *rig) {
+	r.openChannel()
+	c := r.waitingCall()
+	c.start(1, sendHeaders(), c.recvStatus())
+	c.start(2, c.recvHeaders())
+	c.start(3, c.recvMessage(), sendMessage("hello"))
+	r.quiet()
+	ending{}.apply(c)
+	r.verify(fails(2), fails(3))
+	r.verify(ok(1))
+	ending{}.want(c)
 }
 
 // closeWhileQueued: a channel that closes ends the calls that wait.

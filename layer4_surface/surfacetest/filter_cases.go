@@ -29,6 +29,7 @@ func filterCases() []testCase {
 			channel: []surface.ChannelOption{surface.WithFilter(denied().below())}, test: filterInitFails},
 		{file: "no_logging", name: "NoLoggingTest", bare: true, test: noLogging},
 		{file: "ours/filter", name: "FailedMessageEndsTheCall", bare: true, test: failedMessage},
+		{file: "ours/filter", name: "SpoiltPayloadEndsTheCall", bare: true, test: spoiltPayload},
 		{file: "ours/filter_status_code", name: "FilterSeesTheStatus", bare: true, test: filterSeesStatus},
 	}
 }
@@ -154,6 +155,34 @@ func failedMessage(r *rig) {
 	r.verify(fails(3), ok(2), ok(102))
 	c.wantStatus(status.DataLoss, "the message is spoilt")
 	s.wantCancelled(true)
+}
+
+// spoiltPayload: a filter of the server fails the message with which a registered
+// call would be published. Nobody is told of the call, and it does not hang.
+func spoiltPayload(r *rig) {
+	h := &hook{batch: func(_ callstack.CallElem, b *transport.StreamOpBatch) {
+		if b.Ops.Has(transport.OpRecvMessage) {
+			ready := b.RecvMessage.Ready
+			b.RecvMessage.Ready = doneFunc(func(error) {
+				b.RecvMessage.Message.Release()
+				b.RecvMessage.Message = nil
+				ready.Run(status.Error(status.DataLoss, "the message is spoilt"))
+			})
+		}
+	}}
+	r.server = r.newServer(surface.WithFilter(h.below()))
+	m, err := r.server.RegisterMethod(method, "", surface.PayloadReadInitial)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.serve()
+	r.openChannel()
+	c := r.call()
+	r.requestRegistered(101, m, true)
+	c.start(1, sendHeaders(), sendMessage("hello world"), sendClose(), c.recvHeaders(), c.recvStatus())
+	r.verify(ok(1))
+	c.wantStatus(status.DataLoss, "the message is spoilt")
+	r.quiet()
 }
 
 // filterSeesStatus: filters on both sides see the status that the server sends,
