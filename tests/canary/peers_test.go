@@ -69,7 +69,7 @@ func TestStrangeClients(t *testing.T) {
 		"a list of binary values":    with("x-bin: " + valid + ",!" + secret),
 		"a malformed details value":  with("grpc-status-details-bin: !" + secret),
 		"a malformed timeout":        with("grpc-timeout: " + secret),
-		"an unknown encoding":        with("grpc-encoding: gzip", "authorization: "+secret),
+		"an unknown encoding":        with("grpc-encoding: br", "authorization: "+secret),
 		"two tokens and two hosts":   with("authorization: "+secret, "host: a", "host: b"),
 		"user information":           without(3, "host: user:"+secret+"@a"),
 		"a field of a connection":    with("connection: " + secret),
