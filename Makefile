@@ -2,7 +2,7 @@
 # enough for all of them; a C compiler adds the race detector to the tests.
 
 GO       ?= go
-FUZZTIME ?= 3s
+FUZZTIME ?= 2s
 
 MODULE  := github.com/strata-grpc/strata
 BIN     := bin
@@ -38,7 +38,7 @@ walk: ## one traced unary call over loopback TCP, printed layer by layer
 test: $(BIN)/testsum ## all modules under the race detector, allocation tests, each fuzz target for FUZZTIME
 	@$(BIN)/testsum -fuzztime=$(FUZZTIME)
 
-fuzz-short: $(BIN)/testsum ## each fuzz target for FUZZTIME (3s)
+fuzz-short: $(BIN)/testsum ## each fuzz target for FUZZTIME (2s)
 	@$(BIN)/testsum -only=fuzz -fuzztime=$(FUZZTIME)
 
 fuzz: FUZZTIME = 5m
