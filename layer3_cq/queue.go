@@ -97,8 +97,10 @@ func (q *Queue) Observer() Observer { return q.cfg.Observer }
 func (q *Queue) Pending() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.collectLocked()
-	return q.count.pending()
+	q.barLocked() // or ends that come between emptying and counting would be missed
+	n := q.count.pending()
+	q.openLocked()
+	return n
 }
 
 // BeginOp announces an operation that EndOp will end with the same tag. It
