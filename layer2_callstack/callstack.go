@@ -1,9 +1,11 @@
 package callstack
 
 import (
+	"log/slog"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
@@ -76,6 +78,10 @@ type ChannelArgs struct {
 	// Trace is the sink of the channel or server, nil for none.
 	Trace trace.Sink
 
+	// Logger takes what a filter has to say, nil for slog.Default(). Whatever a
+	// peer can cause is said at level debug.
+	Logger *slog.Logger
+
 	// Name is what the stack calls itself in errors and traces, such as
 	// "CLIENT_SUBCHANNEL".
 	Name string
@@ -103,6 +109,15 @@ type CallArgs struct {
 	// DeadlineWatched says that whoever made the call cancels it at its
 	// deadline, so that no filter needs a timer for it.
 	DeadlineWatched bool
+
+	// Credentials are those of this call alone, on a client; nil for none.
+	// client_auth asks them for their fields.
+	Credentials credentials.PerRPCCredentials
+
+	// Top is the stack's first element, set by [CallStack.Init]. Whoever ends
+	// the call from outside, such as a timer, cancels it from there, so that
+	// every filter which holds batches hears of it.
+	Top CallElem
 
 	// CallID is the call's number in traces, 0 without tracing, and Cause the
 	// last event of what the call began with.

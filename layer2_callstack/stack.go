@@ -61,6 +61,7 @@ type CallStack struct {
 // elements are initialised, even after an error; the first error is returned
 // and the caller then cancels.
 func (c *CallStack) Init() error {
+	c.Args.Top = c.elems[0]
 	var first error
 	for _, e := range slices.Backward(c.elems) {
 		if err := e.Init(&c.Args); err != nil && first == nil {

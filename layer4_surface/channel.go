@@ -46,9 +46,6 @@ type controller interface {
 	Info() (policy, serviceConfig string)
 }
 
-// nameClientChannel is the name of the stack of a channel with a name.
-const nameClientChannel = "CLIENT_CHANNEL"
-
 // NewChannel returns a channel to target, such as "dns:///greeter:50051". It
 // does no I/O: the first call connects, or State(true). What is wrong with the
 // target or an option is an error that quotes it.
@@ -80,12 +77,9 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
 	}
-	b := callstack.NewBuilder(nameClientChannel)
-	b.Add(cc).Terminal()
-	for _, e := range cfg.above {
-		b.Add(e.Filter).Before(e.Before...).After(e.After...)
-	}
-	c, err := newChannel(target, b, cfg, cc, nil)
+	above := cfg.stack
+	above.Extra = cfg.above
+	c, err := newChannel(target, stacks.ClientChannel(cc, above), cfg, cc, nil)
 	if err != nil {
 		cc.Destroy() // which is part of no stack
 	}

@@ -35,7 +35,7 @@ func (c *call) watchDeadline() {
 	c.timer.Reset(left)
 }
 
-// onDeadline cancels the call. It runs on the timer's goroutine.
+// onDeadline cancels the call, from the top of its stack. It runs on the timer's goroutine.
 func (c *call) onDeadline() {
 	owner := c.args.Owner
 	c.mu.Lock()
@@ -49,7 +49,7 @@ func (c *call) onDeadline() {
 	if sink := c.ch.cfg.Trace; sink != nil {
 		b.Cause = c.args.TraceFire(sink, Name)
 	}
-	c.StartBatch(b)
+	c.args.Top.StartBatch(b)
 	owner.Unref()
 }
 

@@ -1,6 +1,7 @@
 // Package stacks has the standard channel stacks, as builders that take more
 // filters before they build.
 //
+//	CLIENT_CHANNEL     client_channel
 //	CLIENT_SUBCHANNEL  authority message_size http_client compression connected
 //	CLIENT_DIRECT      authority message_size deadline [http_client compression] connected
 //	SERVER             server message_size deadline http_server compression connected
@@ -26,6 +27,7 @@ import (
 
 // The names of the stacks.
 const (
+	NameClientChannel    = "CLIENT_CHANNEL"
 	NameClientSubchannel = "CLIENT_SUBCHANNEL"
 	NameClientDirect     = "CLIENT_DIRECT"
 	NameServer           = "SERVER"
@@ -59,6 +61,16 @@ type Options struct {
 type Extra struct {
 	Filter        callstack.Filter
 	Before, After []string
+}
+
+// ClientChannel returns the stack of a channel with a name, which a call passes
+// once. bottom is the client_channel, which passes calls on to the stacks of
+// connections.
+func ClientChannel(bottom callstack.Filter, o Options) *callstack.Builder {
+	b := callstack.NewBuilder(NameClientChannel)
+	b.Add(bottom).Terminal()
+	o.addExtra(b)
+	return b
 }
 
 // ClientSubchannel returns the stack of one connection of a channel.

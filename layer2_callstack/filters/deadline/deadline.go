@@ -4,7 +4,8 @@
 //
 // # Contract
 //
-//   - At the deadline the call is cancelled below with DEADLINE_EXCEEDED.
+//   - At the deadline the call is cancelled with DEADLINE_EXCEEDED, from the top
+//     of the stack, so that filters above which hold batches hear of it.
 //   - A client's call whose deadline has passed already fails in Init; a
 //     server's fails in recv_initial_metadata, so that nobody works on it.
 //   - A call without a deadline, or whose maker watches it, costs nothing.
@@ -16,7 +17,7 @@
 // # Goroutines
 //
 //	name   started by              ends when
-//	fire   the runtime's timer     the call is cancelled below
+//	fire   the runtime's timer     the call is cancelled
 //
 // # Locks
 //
@@ -189,7 +190,7 @@ func (c *call) fire() {
 		if sink := c.ch.sink; sink != nil {
 			b.Cause = c.args.TraceFire(sink, component)
 		}
-		c.Next.StartBatch(b)
+		c.args.Top.StartBatch(b)
 	}
 	owner.Unref()
 }
