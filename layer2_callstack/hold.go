@@ -42,8 +42,7 @@ const (
 const maxKept = 6
 
 // Close makes the hold keep what comes from now on. It reports false, and does
-// not, if the call was cancelled: there is nothing to wait for then. It is called
-// once for each Open.
+// not, if the call was cancelled: there is nothing to wait for then.
 func (h *Hold) Close() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,8 +103,8 @@ func (h *Hold) Open(next CallElem, args *CallArgs) {
 	}
 	h.state.Store(holdOpening)
 	owner := args.Owner
-	owner.Ref() // the last batch may end the call
-	for h.n > 0 {
+	owner.Ref()                                    // the last batch may end the call
+	for h.n > 0 && h.state.Load() == holdOpening { // else it was closed again
 		b := h.kept[h.first]
 		h.kept[h.first] = nil
 		h.first, h.n = (h.first+1)%maxKept, h.n-1
@@ -113,7 +112,7 @@ func (h *Hold) Open(next CallElem, args *CallArgs) {
 		next.StartBatch(b)
 		h.mu.Lock()
 	}
-	h.state.Store(holdPassing)
+	h.state.CompareAndSwap(holdOpening, holdPassing)
 	h.mu.Unlock()
 	owner.Unref()
 }
