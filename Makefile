@@ -77,11 +77,10 @@ bench:
 	@$(GO) test -run='^$$' -bench=. -benchmem ./...
 endif
 
-COSTS := layer3_cq/testdata/cost.txt
-
-cost: ## measure the ways to wait for a call; rewrites the table in layer3_cq/doc.go. Wants a quiet machine
-	@mkdir -p $(dir $(COSTS))
-	@$(GO) test -count=1 -v -run='^TestCost$$' ./layer4_surface -cost=$(CURDIR)/$(COSTS)
+cost: ## measure what filters, stacks and the ways to wait for a call cost; rewrites the tables in layers 2 and 3. Wants a quiet machine
+	@$(GO) test -count=1 -v -run='^TestCost$$' ./layer2_callstack/stacks -cost=testdata/cost.txt
+	@$(GO) test -count=1 -run='^TestDocHasTheCosts$$' ./layer2_callstack/stacks -update-cost
+	@$(GO) test -count=1 -v -run='^TestCost$$' ./layer4_surface -cost=$(CURDIR)/layer3_cq/testdata/cost.txt
 	@$(GO) test -count=1 -run='^TestDocHasTheCosts$$' ./layer3_cq -update-cost
 
 # --- checks ------------------------------------------------------------------

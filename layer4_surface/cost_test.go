@@ -1,27 +1,20 @@
 package surface
 
 import (
-	"bufio"
 	"flag"
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/strata-grpc/strata/internal/cost"
 )
 
 // costFile is where TestCost writes what it measures; make cost sets it.
 var costFile = flag.String("cost", "", "measure the ways to wait for a call and write the figures to this `file`")
 
-// costRounds is how often each case is measured, in turn with the others, and
-// costChunk how long once takes: long beside a wake-up, short beside what a
-// busy machine does meanwhile.
-const (
-	costRounds = 301
-	costChunk  = 500 * time.Microsecond
-)
+// costRounds is how often each case is measured, in turn with the others.
+const costRounds = 301
 
 // TestCost measures BenchmarkDelivery and BenchmarkOverStack in interleaved
 // rounds and writes the medians as a table. It does nothing without -cost.
@@ -43,13 +36,15 @@ func TestCost(t *testing.T) {
 			}
 		})
 	}
-	ns := medians(runs)
+	var ns []int
+	for _, took := range cost.Rounds(costRounds, runs) {
+		ns = append(ns, int(cost.Median(took)))
+	}
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What a whole unary call costs by how its goroutine waits for it, in ns: medians\n")
 	fmt.Fprintf(&b, "# of %d interleaved rounds of BenchmarkDelivery and BenchmarkOverStack in\n", costRounds)
-	fmt.Fprintf(&b, "# layer4_surface. Written by make cost on %s %s/%s, %s, %d CPUs.\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, cpuModel(), runtime.GOMAXPROCS(0))
+	fmt.Fprintf(&b, "# layer4_surface. Written by make cost on %s.\n", cost.Machine())
 	row := func(name string, cells ...string) { fmt.Fprintf(&b, "%s | %s\n", name, strings.Join(cells, " | ")) }
 	var head []string
 	for _, dc := range deliveryCases {
@@ -71,47 +66,4 @@ func TestCost(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("\n%sStartBatch, the event and Pluck cost %d ns more than the stack below", &b, ns[2]-ns[3]-ns[0]+ns[1])
-}
-
-// medians measures each of runs costRounds times and returns what one call of
-// it takes.
-func medians(runs []func(n int)) []int {
-	ns, sizes := make([][]int, len(runs)), make([]int, len(runs))
-	for i, run := range runs {
-		for took := time.Duration(0); took < costChunk; took = timeOf(run, sizes[i]) {
-			sizes[i] = max(50, 2*sizes[i])
-		}
-	}
-	for range costRounds {
-		for i, run := range runs {
-			ns[i] = append(ns[i], int(timeOf(run, sizes[i]))/sizes[i])
-		}
-	}
-	mid := make([]int, len(runs))
-	for i := range ns {
-		slices.Sort(ns[i])
-		mid[i] = ns[i][costRounds/2]
-	}
-	return mid
-}
-
-func timeOf(run func(n int), n int) time.Duration {
-	start := time.Now()
-	run(n)
-	return time.Since(start)
-}
-
-// cpuModel names the processor, where the system says what it is.
-func cpuModel() string {
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return "processor unknown"
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if name, model, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(model)
-		}
-	}
-	return "processor unknown"
 }

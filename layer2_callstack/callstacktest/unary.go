@@ -1,6 +1,8 @@
 package callstacktest
 
 import (
+	"time"
+
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
@@ -32,7 +34,8 @@ func fillServerHeaders(rim *transport.RecvInitialMetadata) { Server.FillHeaders(
 
 // A Unary is the batches of one unary call, to be used again and again.
 type Unary struct {
-	// Args is what each call begins with.
+	// Args is what each call begins with. On a server the Deadline is in the
+	// headers of the client.
 	Args callstack.CallArgs
 
 	call  *Call
@@ -50,7 +53,11 @@ func NewUnary(c *Call, side Side) *Unary {
 // Run makes one call, whose peer is AnswerUnary or AskUnary. A client's call
 // is one batch, as stubs send it; a server's is three.
 func (u *Unary) Run() error {
-	if err := u.call.Begin(u.Args); err != nil {
+	args := u.Args
+	if u.side == Server {
+		args.Deadline = time.Time{}
+	}
+	if err := u.call.Begin(args); err != nil {
 		return err
 	}
 	message := u.first
@@ -58,7 +65,9 @@ func (u *Unary) Run() error {
 		u.start(u.first, allOps)
 	} else {
 		message = u.then
-		u.start(u.first, transport.OpRecvInitialMetadata|transport.OpRecvTrailingMetadata)
+		u.first.Renew(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
+		u.first.RecvHeaders.Deadline = u.Args.Deadline
+		u.call.Stack.StartBatch(&u.first.StreamOpBatch)
 		u.start(u.then, transport.OpRecvMessage)
 		u.start(u.last, transport.OpsSend)
 	}

@@ -1,13 +1,21 @@
 package stacks_test
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
@@ -15,50 +23,23 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
-// bench makes unary calls through a stack, on a warm block.
-func bench(b *testing.B, s *callstack.ChannelStack, tr *callstacktest.Transport, side callstacktest.Side, until time.Time) {
-	tr.OnBatch = callstacktest.AnswerUnary
-	if side == callstacktest.Server {
-		tr.OnBatch = callstacktest.AskUnary
-	}
-	u := callstacktest.NewUnary(callstacktest.NewCall(s), side)
-	u.Args.Deadline = until
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := u.Run(); err != nil {
-			b.Fatal(err)
-		}
-	}
+// A row is unary calls through something of this layer: a benchmark, a case of
+// TestAllocsUnary and a figure of make cost.
+type row struct {
+	name     string // with the side, and for a second row of it what it is about
+	side     callstacktest.Side
+	deadline time.Time // of each call, zero for none
+	build    buildFunc
 }
 
-// BenchmarkStack is a unary call through each standard stack. What a stack
-// costs is the difference to filter=none of BenchmarkFilter on the same side,
-// which is the fake transport and the test's own batches.
-func BenchmarkStack(b *testing.B) {
-	for _, bc := range []struct {
-		name    string
-		builder *callstack.Builder
-		side    callstacktest.Side
-	}{
-		{"CLIENT_SUBCHANNEL", stacks.ClientSubchannel(stacks.Options{}), callstacktest.Client},
-		{"CLIENT_DIRECT", stacks.ClientDirect(stacks.Options{}, true), callstacktest.Client},
-		{"SERVER", stacks.Server(top, stacks.Options{}), callstacktest.Server},
-	} {
-		b.Run("stack="+bc.name, func(b *testing.B) {
-			tr := &callstacktest.Transport{}
-			s, err := bc.builder.Build(callstack.ChannelArgs{Transport: tr})
-			if err != nil {
-				b.Fatal(err)
-			}
-			bench(b, s, tr, bc.side, time.Time{})
-		})
-	}
-}
+// A buildFunc returns a stack over tr.
+type buildFunc func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack
 
-// BenchmarkFilter is a unary call through a single filter.
-func BenchmarkFilter(b *testing.B) {
+// filterRows are single filters. The first one of a side is the fake transport
+// and the test's own batches, which every other row has too.
+func filterRows() (rows []row) {
 	never, hour := time.Time{}, time.Now().Add(time.Hour)
-	for _, bc := range []struct {
+	for _, r := range []struct {
 		name     string
 		side     callstacktest.Side
 		deadline time.Time
@@ -74,12 +55,127 @@ func BenchmarkFilter(b *testing.B) {
 		{"none/side=server", callstacktest.Server, never, nil},
 		{"message_size/side=server", callstacktest.Server, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},
 		{"deadline/side=server", callstacktest.Server, never, []callstack.Filter{deadline.New()}},
+		{"deadline/side=server/armed", callstacktest.Server, hour, []callstack.Filter{deadline.New()}},
 		{"http_server/side=server", callstacktest.Server, never, []callstack.Filter{httpserver.New()}},
 		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New(compression.Config{})}},
 	} {
-		b.Run("filter="+bc.name, func(b *testing.B) {
-			tr := &callstacktest.Transport{}
-			bench(b, callstacktest.Build(b, tr, bc.filters...), tr, bc.side, bc.deadline)
+		rows = append(rows, row{r.name, r.side, r.deadline, func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
+			return callstacktest.Build(tb, tr, r.filters...)
+		}})
+	}
+	return rows
+}
+
+// stackRows are the standard stacks, and those of a channel with a name as a call
+// passes them.
+func stackRows() []row {
+	never, hour := time.Time{}, time.Now().Add(time.Hour)
+	below := stacks.ClientSubchannel(stacks.Options{})
+	direct, server := stacks.ClientDirect(stacks.Options{}, true), stacks.Server(top, stacks.Options{})
+	return []row{
+		{"CLIENT_CHANNEL/side=client", callstacktest.Client, never, channel(bare())},
+		{"CLIENT_SUBCHANNEL/side=client", callstacktest.Client, never, standard(below)},
+		{"CHANNEL and SUBCHANNEL/side=client", callstacktest.Client, never, channel(below)},
+		{"CHANNEL and SUBCHANNEL/side=client/armed", callstacktest.Client, hour, channel(below)},
+		{"CLIENT_DIRECT/side=client", callstacktest.Client, never, standard(direct)},
+		{"CLIENT_DIRECT/side=client/armed", callstacktest.Client, hour, standard(direct)},
+		{"SERVER/side=server", callstacktest.Server, never, standard(server)},
+		{"SERVER/side=server/armed", callstacktest.Server, hour, standard(server)},
+	}
+}
+
+// bare returns a stack of no filter.
+func bare() *callstack.Builder {
+	b := callstack.NewBuilder("BARE")
+	b.Add(connected.New()).Terminal()
+	return b
+}
+
+func standard(b *callstack.Builder) buildFunc {
+	return func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
+		s, err := b.Build(callstack.ChannelArgs{Transport: tr})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return s
+	}
+}
+
+// channel returns the CLIENT_CHANNEL of a channel whose connection is tr, with
+// below above it.
+func channel(below *callstack.Builder) buildFunc {
+	return func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
+		cc, err := clientchannel.New(clientchannel.Config{
+			Target: "passthrough:///server", Credentials: credentials.NewInsecure(), Logger: slog.New(slog.DiscardHandler),
+			Connect: func(context.Context, resolver.Address, string) (transport.Transport, error) { return tr, nil },
+			NewStack: func(transport.Transport, string) (*callstack.ChannelStack, error) {
+				return standard(below)(tb, tr), nil
+			},
 		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s, err := stacks.ClientChannel(cc, stacks.Options{}).Build(callstack.ChannelArgs{})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		tb.Cleanup(s.Destroy)
+		ready := make(onReady)
+		s.StartTransportOp(&transport.Op{StartWatch: ready})
+		cc.State(true)
+		<-ready
+		return s
+	}
+}
+
+// onReady is closed in state READY.
+type onReady chan struct{}
+
+func (c onReady) OnState(s connectivity.State, _ error) {
+	if s == connectivity.Ready {
+		close(c)
+	}
+}
+
+// unary returns the calls of r, in a block of their own that is warm.
+func (r *row) unary(tb testing.TB) *callstacktest.Unary {
+	tb.Helper()
+	tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
+	if r.side == callstacktest.Server {
+		tr.OnBatch = callstacktest.AskUnary
+	}
+	u := callstacktest.NewUnary(callstacktest.NewCall(r.build(tb, tr)), r.side)
+	u.Args.Deadline = r.deadline
+	for range 3 {
+		if err := u.Run(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return u
+}
+
+func (r *row) bench(b *testing.B) {
+	u := r.unary(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := u.Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkStack is a unary call through each standard stack. What a stack
+// costs is the difference to filter=none of BenchmarkFilter on the same side.
+// make cost measures them in turn.
+func BenchmarkStack(b *testing.B) {
+	for _, r := range stackRows() {
+		b.Run("stack="+r.name, r.bench)
+	}
+}
+
+// BenchmarkFilter is a unary call through a single filter.
+func BenchmarkFilter(b *testing.B) {
+	for _, r := range filterRows() {
+		b.Run("filter="+r.name, r.bench)
 	}
 }

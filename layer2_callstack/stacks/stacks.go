@@ -10,6 +10,29 @@
 // CLIENT_SUBCHANNEL stands under client_channel, which watches the deadline
 // itself. CLIENT_DIRECT is a channel on one transport without name resolution.
 // The top of SERVER hands calls to whoever serves them and belongs to layer 4.
+//
+// # Costs
+//
+// What a unary call passes takes so many ns, and allocates nothing. The first line
+// is the transport of the test, above which the others are measured (make cost):
+//
+//	passed                          client  server
+//	none                               272     373
+//	authority                            9       -
+//	message_size                        10      12
+//	deadline                             9      27
+//	deadline, armed                    112     114
+//	http_client                         31       -
+//	compression                         39      36
+//	http_server                          -      46
+//	CLIENT_CHANNEL                     163       -
+//	CLIENT_SUBCHANNEL                   73       -
+//	CHANNEL and SUBCHANNEL             253       -
+//	CHANNEL and SUBCHANNEL, armed      354       -
+//	CLIENT_DIRECT                      102       -
+//	CLIENT_DIRECT, armed               189       -
+//	SERVER                               -     114
+//	SERVER, armed                        -     217
 package stacks
 
 import (
