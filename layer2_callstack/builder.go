@@ -31,10 +31,11 @@ type Builder struct {
 func NewBuilder(name string) *Builder { return &Builder{name: name} }
 
 // A Registration is one filter with its constraints. Its methods add to them
-// and return it, so that they can be chained. Mistakes are reported by Build.
+// and return it, so that they can be chained. Mistakes are reported by Check and Build.
 type Registration struct {
 	filter        Filter
 	name          string
+	fault         error // of asking for the name
 	before, after []string
 	preds         []func(*ChannelArgs) bool
 	terminal      bool
@@ -45,7 +46,10 @@ type Registration struct {
 func (b *Builder) Add(f Filter) *Registration {
 	r := &Registration{filter: f}
 	if f != nil {
-		r.name = f.Name()
+		r.fault = contain("Name", func() error {
+			r.name = f.Name()
+			return nil
+		})
 	}
 	b.regs = append(b.regs, r)
 	return r
@@ -89,14 +93,31 @@ func (r *Registration) Enabled(on bool) *Registration {
 	return r.If(func(*ChannelArgs) bool { return on })
 }
 
-// wanted reports whether all conditions of r hold.
-func (r *Registration) wanted(args *ChannelArgs) bool {
-	for _, pred := range r.preds {
-		if !pred(args) {
-			return false
+// wanted reports whether all conditions of r hold. They may be a user's code.
+func (r *Registration) wanted(args *ChannelArgs) (all bool, err error) {
+	err = contain("a condition", func() error {
+		for _, pred := range r.preds {
+			if !pred(args) {
+				return nil
+			}
 		}
-	}
-	return true
+		all = true
+		return nil
+	})
+	return all, err
+}
+
+// Check returns the error that Build returns for args, without making an
+// element: constraints that cannot be met, and options that [Validator] finds
+// wrong. What Build can fail with after that is what a NewChannel returns.
+//
+// Whoever builds a stack for each connection calls it before the first one, so
+// that its user learns at once of what would fail every connection. args need no
+// Transport then, if the conditions of the filters allow that.
+func (b *Builder) Check(args ChannelArgs) error {
+	args.Name = b.name
+	_, err := b.choose(&args)
+	return b.named(err)
 }
 
 // Build returns a stack of the filters whose conditions hold for args. An error
@@ -110,12 +131,20 @@ func (b *Builder) Build(args ChannelArgs) (*ChannelStack, error) {
 		err = s.fill(chosen)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("callstack: %s: %w", b.name, err)
+		return nil, b.named(err)
 	}
 	if args.Trace != nil {
 		args.Trace.Emit(&trace.Event{Layer: 2, Component: "callstack", Op: "stack.build", Text: s.String()})
 	}
 	return s, nil
+}
+
+// named says in err which stack it is about.
+func (b *Builder) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("callstack: %s: %w", b.name, err)
 }
 
 // choose returns the registrations of one stack, from the top.
@@ -124,12 +153,22 @@ func (b *Builder) choose(args *ChannelArgs) ([]*Registration, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Conditions are asked after sorting: a filter that is left out keeps the
-	// order of those around it.
-	chosen := slices.DeleteFunc(sorted, func(r *Registration) bool { return !r.wanted(args) })
+	// Options are looked at and conditions asked after sorting: a filter that is
+	// left out may be wrong, and keeps the order of those around it.
+	var chosen []*Registration
 	var terminals []string
-	for _, r := range chosen {
-		if r.terminal {
+	for _, r := range sorted {
+		wanted := false
+		if err = r.validate(); err == nil {
+			wanted, err = r.wanted(args)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("filter %q: %w", r.name, err)
+		}
+		if wanted {
+			chosen = append(chosen, r)
+		}
+		if wanted && r.terminal {
 			terminals = append(terminals, r.name)
 		}
 	}
@@ -141,6 +180,15 @@ func (b *Builder) choose(args *ChannelArgs) ([]*Registration, error) {
 	default:
 		return nil, fmt.Errorf("%d terminal filters %s, want one", len(terminals), quoteNames(terminals))
 	}
+}
+
+// validate asks the filter whether its options are right.
+func (r *Registration) validate() error {
+	v, ok := r.filter.(Validator)
+	if !ok {
+		return nil
+	}
+	return contain("Validate", v.Validate)
 }
 
 // fill makes the elements, from the bottom, since each is given the next one.
@@ -167,14 +215,22 @@ func (s *ChannelStack) fill(chosen []*Registration) error {
 
 // newChannel calls f.NewChannel, which may be a user's code.
 func newChannel(f Filter, args *ChannelArgs, next ChannelElem) (e ChannelElem, err error) {
+	err = contain("NewChannel", func() (err error) {
+		e, err = f.NewChannel(args, next)
+		if err == nil && e == nil {
+			err = errors.New("NewChannel returned no element")
+		}
+		return err
+	})
+	return e, err
+}
+
+// contain calls f, which runs a user's code, and turns its panic into an error.
+func contain(what string, f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e, err = nil, fmt.Errorf("NewChannel panicked: %v", p)
+			err = fmt.Errorf("%s panicked: %v", what, p)
 		}
 	}()
-	e, err = f.NewChannel(args, next)
-	if err == nil && e == nil {
-		err = errors.New("NewChannel returned no element")
-	}
-	return e, err
+	return f()
 }

@@ -67,6 +67,19 @@ func (f wild) NewChannel(*callstack.ChannelArgs, callstack.ChannelElem) (callsta
 	return f()
 }
 
+// nameless panics when it is asked for its name.
+type nameless struct{ named }
+
+func (nameless) Name() string { panic("no name") }
+
+// checked is a filter whose options are looked at before there is a channel.
+type checked struct {
+	named
+	validate func() error
+}
+
+func (f checked) Validate() error { return f.validate() }
+
 // add registers filters of those names without constraints.
 func add(b *callstack.Builder, names ...string) {
 	for _, n := range names {
@@ -156,35 +169,74 @@ func TestBuildErrors(t *testing.T) {
 			b.Add(named{name: "a"}).Terminal()
 		}, `2 terminal filters "a", "b", want one`},
 		{"an unknown name after before", func(b *callstack.Builder) { b.Add(named{name: "a"}).Before("x") },
-			`filter "a" is to stand before "x", which is not registered`},
-		{"an unknown name after after", func(b *callstack.Builder) { b.Add(named{name: "a"}).After("x") },
-			`filter "a" is to stand after "x", which is not registered`},
+			`filter "a" is to stand before "x", which is not registered; registered are "a"`},
+		{"an unknown name after after", func(b *callstack.Builder) { b.Add(named{name: "b"}); b.Add(named{name: "a"}).After("x") },
+			`filter "a" is to stand after "x", which is not registered; registered are "a", "b"`},
 		{"a cycle of two", func(b *callstack.Builder) {
 			b.Add(named{name: "b"}).Before("a")
 			b.Add(named{name: "a"}).Before("b").Terminal()
-		}, "cycle a → b → a"},
-		{"a cycle of one", func(b *callstack.Builder) { b.Add(named{name: "a"}).After("a") }, "cycle a → a"},
+		}, `cycle a → b → a: "a" is to stand before "b", "b" is to stand before "a"`},
+		{"a cycle of one", func(b *callstack.Builder) { b.Add(named{name: "a"}).After("a") }, `cycle a → a: "a" is to stand after "a"`},
 		{"a cycle with filters above and below it", func(b *callstack.Builder) {
 			add(b, "a")
 			b.Add(named{name: "d"}).After("a", "c")
 			b.Add(named{name: "b"}).After("d")
 			b.Add(named{name: "c"}).After("b")
 			b.Add(named{name: "e"}).After("c")
-		}, "cycle b → c → d → b"},
+		}, `cycle b → c → d → b: "c" is to stand after "b", "d" is to stand after "c", "b" is to stand after "d"`},
 		{"two filters before all", func(b *callstack.Builder) {
 			b.Add(named{name: "b"}).BeforeAll()
 			b.Add(named{name: "a"}).BeforeAll()
-		}, "cycle a → b → a"},
+		}, `2 filters are to stand before all, "a", "b", and one can`},
 		{"a terminal filter above another", func(b *callstack.Builder) {
 			b.Add(named{name: "t"}).Terminal().Before("a")
 			add(b, "a")
-		}, "cycle a → t → a"},
+		}, `cycle a → t → a: "t" is terminal, "t" is to stand before "a"`},
+		{"a filter above the one that is before all", func(b *callstack.Builder) {
+			b.Add(named{name: "t"}).BeforeAll()
+			b.Add(named{name: "a"}).Before("t")
+		}, `cycle a → t → a: "a" is to stand before "t", "t" is to stand before all`},
 		{"a name twice", func(b *callstack.Builder) { add(b, "a", "b", "a") }, `filter "a" is registered twice`},
 		{"a nil filter", func(b *callstack.Builder) {
 			add(b, "a")
 			b.Add(nil).After("a")
 		}, "registration 1 has a nil filter"},
 		{"a filter without a name", func(b *callstack.Builder) { add(b, "") }, "registration 0, a callstack_test.named, has no name"},
+		{"a filter whose Name panics", func(b *callstack.Builder) { b.Add(nameless{}) },
+			"registration 0, a callstack_test.nameless: Name panicked: no name"},
+		{"a condition that panics", func(b *callstack.Builder) {
+			b.Add(named{name: "a"}).Terminal().If(func(args *callstack.ChannelArgs) bool { return args.Transport.Name() == "x" })
+		}, `filter "a": a condition panicked: runtime error: invalid memory address or nil pointer dereference`},
+		{"options that are wrong", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(checked{named{name: "a"}, func() error { return broken }})
+		}, `filter "a": option X is 7`},
+		{"options that are wrong of a filter that is left out", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(checked{named{name: "a"}, func() error { return broken }}).Enabled(false)
+		}, `filter "a": option X is 7`},
+		{"a Validate that panics", func(b *callstack.Builder) {
+			b.Add(checked{named{name: "a"}, func() error { panic("boom") }}).Terminal()
+		}, `filter "a": Validate panicked: boom`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := callstack.NewBuilder("TEST")
+			tc.add(b)
+			wantBuildError(t, "Check", b.Check(callstack.ChannelArgs{}), tc.want, broken)
+			_, err := b.Build(callstack.ChannelArgs{})
+			wantBuildError(t, "Build", err, tc.want, broken)
+		})
+	}
+}
+
+// TestNewChannelErrors has faults that Check cannot see, as elements are made.
+func TestNewChannelErrors(t *testing.T) {
+	broken := errors.New("option X is 7")
+	for _, tc := range []struct {
+		name string
+		add  func(b *callstack.Builder)
+		want string
+	}{
 		{"a filter that refuses its options", func(b *callstack.Builder) {
 			b.Add(named{name: "a", fail: broken}).Terminal()
 		}, `filter "a": option X is 7`},
@@ -198,14 +250,24 @@ func TestBuildErrors(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			b := callstack.NewBuilder("TEST")
 			tc.add(b)
+			if err := b.Check(callstack.ChannelArgs{}); err != nil {
+				t.Errorf("Check made an element: %v", err)
+			}
 			_, err := b.Build(callstack.ChannelArgs{})
-			if want := "callstack: TEST: " + tc.want; err == nil || err.Error() != want {
-				t.Errorf("Build failed with\n%v, want\n%v", err, want)
-			}
-			if strings.Contains(tc.want, broken.Error()) && !errors.Is(err, broken) {
-				t.Error("the filter's error is not wrapped")
-			}
+			wantBuildError(t, "Build", err, tc.want, broken)
 		})
+	}
+}
+
+// wantBuildError checks the error of a stack called TEST, which wraps broken if
+// it has its text.
+func wantBuildError(t *testing.T, who string, err error, want string, broken error) {
+	t.Helper()
+	if want = "callstack: TEST: " + want; err == nil || err.Error() != want {
+		t.Errorf("%s failed with\n%v, want\n%v", who, err, want)
+	}
+	if strings.Contains(want, broken.Error()) && !errors.Is(err, broken) {
+		t.Errorf("%s: the filter's error is not wrapped", who)
 	}
 }
 

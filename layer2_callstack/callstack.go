@@ -24,6 +24,16 @@ type Filter interface {
 	NewChannel(args *ChannelArgs, next ChannelElem) (ChannelElem, error)
 }
 
+// A Validator is a [Filter] that can tell before there is a channel whether its
+// options are right. [Builder.Check] and [Builder.Build] ask it, so that a channel
+// or server is not made with options that would fail every connection.
+type Validator interface {
+	// Validate returns an error that quotes the option, its value and what
+	// values it may have; nil if nothing is wrong. A filter that is left out of
+	// the stack is asked too. NewChannel is called only if nothing is wrong.
+	Validate() error
+}
+
 // A ChannelElem is a filter's part of one channel stack: gRPC core's channel
 // element with its channel data. Its methods may be called at the same time.
 //

@@ -31,5 +31,6 @@ func ExampleBuilder_Build() {
 	b.Add(named{name: "limits"}).After("headers")
 	_, err := b.Build(callstack.ChannelArgs{})
 	fmt.Println(err)
-	// Output: callstack: EXAMPLE: cycle headers → limits → headers
+	// Output:
+	// callstack: EXAMPLE: cycle headers → limits → headers: "limits" is to stand after "headers", "headers" is to stand after "limits"
 }

@@ -13,11 +13,29 @@ import (
 type order struct {
 	// Set by newOrder: by name, so that an index compares like a name.
 	regs []*Registration
-	// below[i] are the indexes of what must stand below i, waiting[i] is how
-	// many must stand above i and are not placed yet.
-	below   [][]int
+	// below[i] are the edges to what must stand below i, waiting[i] is how many
+	// must stand above i and are not placed yet.
+	below   [][]edge
 	waiting []int
 }
+
+// An edge says that something must stand above the filter with index to, and
+// which rule asks for it.
+type edge struct {
+	to   int
+	rule rule
+}
+
+// A rule is a sentence about an edge. It has the names of the filter above and of
+// the one below.
+type rule string
+
+const (
+	ruleBefore   rule = "%[1]q is to stand before %[2]q"
+	ruleAfter    rule = "%[2]q is to stand after %[1]q"
+	ruleTop      rule = "%[1]q is to stand before all"
+	ruleTerminal rule = "%[2]q is terminal"
+)
 
 // sort returns all registrations in the order that the constraints ask for,
 // from the top, and by name where they leave it open.
@@ -42,8 +60,8 @@ func (b *Builder) sort() ([]*Registration, error) {
 		}
 		placed[next] = true
 		sorted = append(sorted, o.regs[next])
-		for _, i := range o.below[next] {
-			o.waiting[i]--
+		for _, e := range o.below[next] {
+			o.waiting[e.to]--
 		}
 	}
 	return sorted, nil
@@ -52,16 +70,18 @@ func (b *Builder) sort() ([]*Registration, error) {
 // newOrder checks the registrations and turns their constraints into edges.
 func newOrder(regs []*Registration) (*order, error) {
 	for i, r := range regs {
-		if r.filter == nil {
+		switch {
+		case r.filter == nil:
 			return nil, fmt.Errorf("registration %d has a nil filter", i)
-		}
-		if r.name == "" {
+		case r.fault != nil:
+			return nil, fmt.Errorf("registration %d, a %T: %w", i, r.filter, r.fault)
+		case r.name == "":
 			return nil, fmt.Errorf("registration %d, a %T, has no name", i, r.filter)
 		}
 	}
 	o := &order{
 		regs:    slices.SortedStableFunc(slices.Values(regs), func(a, b *Registration) int { return cmp.Compare(a.name, b.name) }),
-		below:   make([][]int, len(regs)),
+		below:   make([][]edge, len(regs)),
 		waiting: make([]int, len(regs)),
 	}
 	index := make(map[string]int, len(regs))
@@ -76,7 +96,7 @@ func newOrder(regs []*Registration) (*order, error) {
 			return nil, err
 		}
 	}
-	return o, nil
+	return o, o.oneTop()
 }
 
 // constrain adds the edges of one registration.
@@ -84,44 +104,66 @@ func (o *order) constrain(i int, r *Registration, index map[string]int) error {
 	for _, name := range r.before {
 		j, ok := index[name]
 		if !ok {
-			return fmt.Errorf("filter %q is to stand before %q, which is not registered", r.name, name)
+			return o.unknown(r, "before", name)
 		}
-		o.edge(i, j)
+		o.edge(i, j, ruleBefore)
 	}
 	for _, name := range r.after {
 		j, ok := index[name]
 		if !ok {
-			return fmt.Errorf("filter %q is to stand after %q, which is not registered", r.name, name)
+			return o.unknown(r, "after", name)
 		}
-		o.edge(j, i)
+		o.edge(j, i, ruleAfter)
 	}
 	for j, other := range o.regs {
 		if j != i && r.beforeAll {
-			o.edge(i, j)
+			o.edge(i, j, ruleTop)
 		}
 		if r.terminal && !other.terminal {
-			o.edge(j, i)
+			o.edge(j, i, ruleTerminal)
 		}
 	}
 	return nil
 }
 
+// unknown is the error of a constraint with a name that nothing has.
+func (o *order) unknown(r *Registration, where, name string) error {
+	return fmt.Errorf("filter %q is to stand %s %q, which is not registered; registered are %s",
+		r.name, where, name, quoteNames(namesOf(o.regs)))
+}
+
+// oneTop returns an error if several filters are to be the first. They would
+// be a cycle, which does not say as well what is wrong.
+func (o *order) oneTop() error {
+	var top []string
+	for _, r := range o.regs {
+		if r.beforeAll {
+			top = append(top, r.name)
+		}
+	}
+	if len(top) > 1 {
+		return fmt.Errorf("%d filters are to stand before all, %s, and one can", len(top), quoteNames(top))
+	}
+	return nil
+}
+
 // edge says that above stands above below.
-func (o *order) edge(above, below int) {
-	o.below[above] = append(o.below[above], below)
+func (o *order) edge(above, below int, r rule) {
+	o.below[above] = append(o.below[above], edge{below, r})
 	o.waiting[below]++
 }
 
 // cycle returns a cycle among what could not be placed, as "a → b → a",
-// beginning with its first name.
+// beginning with its first name, and the constraint behind each arrow.
 func (o *order) cycle(placed []bool) string {
 	// Everything that is left waits for something that is left, so going
 	// upwards must come to the same filter twice.
 	above := make([]int, len(o.regs))
+	rules := make([]rule, len(o.regs))
 	for i := range o.regs {
 		if !placed[i] {
-			for _, j := range o.below[i] {
-				above[j] = i
+			for _, e := range o.below[i] {
+				above[e.to], rules[e.to] = i, e.rule
 			}
 		}
 	}
@@ -137,11 +179,17 @@ func (o *order) cycle(placed []bool) string {
 	slices.Reverse(loop)
 	first := slices.Index(loop, slices.Min(loop))
 	loop = append(loop[first:], loop[:first+1]...)
-	names := make([]string, len(loop))
-	for k, i := range loop {
-		names[k] = o.regs[i].name
+	names, reasons := []string{o.regs[loop[0]].name}, []string{}
+	for k, i := range loop[1:] {
+		names = append(names, o.regs[i].name)
+		reasons = append(reasons, rules[i].about(names[k], names[k+1]))
 	}
-	return strings.Join(names, " → ")
+	return strings.Join(names, " → ") + ": " + strings.Join(reasons, ", ")
+}
+
+// about returns the sentence about those filters.
+func (r rule) about(above, below string) string {
+	return fmt.Sprintf(string(r), above, below)
 }
 
 // namesOf returns the names of regs.

@@ -51,9 +51,7 @@ type controller interface {
 // target or an option is an error that quotes it.
 func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	cfg := newChannelConfig(opts)
-	if cfg.fault != nil {
-		return nil, fmt.Errorf("surface: channel to %q: compression: %w", target, cfg.fault)
-	}
+	var connections *callstack.Builder // set below, before there is one
 	cc, err := clientchannel.New(clientchannel.Config{
 		Target:            target,
 		DefaultScheme:     cfg.defaultScheme,
@@ -66,10 +64,8 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 		Proxy:             cfg.proxy,
 		NoProxy:           cfg.noProxy,
 		HTTP2:             cfg.http2,
-		NewStack: func(t transport.Transport, authority string) (*callstack.ChannelStack, error) {
-			o := cfg.stack
-			o.Authority = authority
-			return stacks.ClientSubchannel(o).Build(callstack.ChannelArgs{Transport: t, Trace: cfg.trace})
+		NewStack: func(t transport.Transport, _ string) (*callstack.ChannelStack, error) {
+			return connections.Build(cfg.stackArgs(t))
 		},
 		Logger: cfg.logger,
 		Trace:  cfg.trace,
@@ -77,9 +73,14 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
 	}
-	above := cfg.stack
-	above.Extra = cfg.above
-	c, err := newChannel(target, stacks.ClientChannel(cc, above), cfg, cc, nil)
+	cfg.stack.Authority = cc.Authority()
+	connections = stacks.ClientSubchannel(cfg.stack)
+	var c *Channel
+	if err = connections.Check(cfg.stackArgs(nil)); err != nil {
+		err = fmt.Errorf("surface: channel to %q: %w", target, err)
+	} else {
+		c, err = newChannel(target, stacks.ClientChannel(cc, cfg.stack), cfg, cc, nil)
+	}
 	if err != nil {
 		cc.Destroy() // which is part of no stack
 	}
@@ -95,13 +96,9 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 	}
 	cfg := newChannelConfig(opts)
 	target := t.Name() + ":" + t.Peer().String()
-	if cfg.fault != nil {
-		return nil, fmt.Errorf("surface: channel to %q: compression: %w", target, cfg.fault)
-	}
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
-	cfg.stack.Extra = append(cfg.stack.Extra, cfg.above...)
 	state := &stateTracker{trace: tracer{sink: cfg.trace}}
 	c, err := newChannel(target, stacks.ClientDirect(cfg.stack, t.Name() != inprocName), cfg, state, t)
 	if err == nil {
@@ -136,7 +133,7 @@ func newChannelConfig(opts []ChannelOption) channelConfig {
 }
 
 func newChannel(target string, b *callstack.Builder, cfg channelConfig, control controller, t transport.Transport) (*Channel, error) {
-	stack, err := b.Build(callstack.ChannelArgs{Transport: t, Trace: cfg.trace})
+	stack, err := b.Build(cfg.stackArgs(t))
 	if err != nil {
 		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
 	}

@@ -17,8 +17,6 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
-	callstack "github.com/strata-grpc/strata/layer2_callstack"
-	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	"github.com/strata-grpc/strata/layer4_surface/internal/accepting"
 )
 
@@ -242,7 +240,7 @@ type serverConn struct {
 // attach makes t a connection of the server. On success the job that the
 // caller has added ends with the connection, and its count if it is counted.
 func (s *Server) attach(t transport.Transport, counted bool) error {
-	stack, err := stacks.Server(serverFilter{}, s.cfg.stack).Build(callstack.ChannelArgs{Transport: t, Trace: s.cfg.trace})
+	stack, err := s.stacks.Build(s.cfg.stackArgs(t))
 	if err != nil {
 		return fmt.Errorf("the stack of the connection: %w", err)
 	}

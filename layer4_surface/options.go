@@ -6,9 +6,11 @@ import (
 	"net"
 	"time"
 
+	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
@@ -36,8 +38,7 @@ type endConfig struct {
 	logger      *slog.Logger
 	trace       trace.Sink
 
-	codings *encoding.Set // that stack.Compression stands for
-	fault   error         // why there is none
+	codings *encoding.Set // that stack.Compression stands for, nil if it is wrong
 }
 
 // withDefaults returns a copy with what is derived filled in.
@@ -49,8 +50,13 @@ func (c endConfig) withDefaults() endConfig {
 	if c.credentials != nil && c.credentials.Info().SecurityProtocol == "tls" {
 		c.stack.Scheme = "https"
 	}
-	c.codings, c.fault = c.stack.Compression.Set()
+	c.codings, _ = c.stack.Compression.Set() // the check of the stack tells the error
 	return c
+}
+
+// stackArgs returns what the stack above t is made from.
+func (c *endConfig) stackArgs(t transport.Transport) callstack.ChannelArgs {
+	return callstack.ChannelArgs{Transport: t, Trace: c.trace, Logger: c.logger}
 }
 
 // A channelConfig is what the options of a channel say.
@@ -65,7 +71,6 @@ type channelConfig struct {
 	noProxy           bool
 	backoff           backoff.Config
 	minConnectTimeout time.Duration
-	above             []stacks.Extra // of the client_channel
 }
 
 // A serverConfig is what the options of a server say.
@@ -126,16 +131,17 @@ func WithCompression(cfg compression.Config) Option {
 // are those of the channel or server.
 func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { c.http2 = cfg }) }
 
-// WithFilter adds a filter to the stack of every connection.
+// WithFilter adds a filter to the stack of every connection. A place that it
+// cannot have is an error of NewChannel, and a panic of NewServer.
 func WithFilter(extra stacks.Extra) Option {
 	return endOption(func(c *endConfig) { c.stack.Extra = append(c.stack.Extra, extra) })
 }
 
 // WithChannelFilter adds a filter above the client_channel, where a call passes
-// once, before there is a connection for it. A channel that is one connection
-// has no such place: there it is WithFilter.
+// once, before there is a connection for it. In a channel that is one connection
+// it stands above the filters of that.
 func WithChannelFilter(extra stacks.Extra) ChannelOption {
-	return channelOption(func(c *channelConfig) { c.above = append(c.above, extra) })
+	return channelOption(func(c *channelConfig) { c.stack.ChannelExtra = append(c.stack.ChannelExtra, extra) })
 }
 
 // WithUserAgent puts s before the library's own user-agent.

@@ -3,6 +3,7 @@ package surface
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -60,19 +61,73 @@ func TestChannelFilter(t *testing.T) {
 		}
 		ch.Close()
 		if _, err := with(stacks.Extra{Filter: placed{}, After: []string{"nobody"}}); err == nil ||
+			!strings.Contains(err.Error(), "CLIENT_CHANNEL") ||
 			!strings.Contains(err.Error(), "placed") || !strings.Contains(err.Error(), "nobody") {
 			t.Errorf("error %v, want one with both names", err)
 		}
 		client, server := inproc.Pair(inproc.Config{})
 		defer server.Close()
-		if ch, err = NewDirectChannel(client, WithChannelFilter(stacks.Extra{Filter: placed{}})); err != nil {
+		above := WithChannelFilter(stacks.Extra{Filter: placed{}, Before: []string{"client_channel"}})
+		if ch, err = NewDirectChannel(client, above); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(ch.String(), " placed") {
-			t.Errorf("the channel is %q, want one with the filter", ch)
+		if !strings.HasSuffix(ch.String(), "CLIENT_DIRECT placed authority message_size deadline connected") {
+			t.Errorf("the channel is %q, want one with the filter at the top", ch)
 		}
 		ch.Close()
 	})
+}
+
+// picky is a filter that can tell what is wrong with it.
+type picky struct {
+	placed
+	fault error
+}
+
+func (f picky) Validate() error { return f.fault }
+
+// TestFaultsOfFilters: what would fail every connection is said before there is
+// one: by NewChannel and NewDirectChannel as an error, by NewServer as a panic.
+func TestFaultsOfFilters(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		extra []stacks.Extra
+		want  string
+	}{
+		{"a neighbour that is not there", []stacks.Extra{{Filter: placed{}, After: []string{"no_such_filter"}}},
+			`filter "placed" is to stand after "no_such_filter", which is not registered; registered are "`},
+		{"no filter", []stacks.Extra{{}}, "has a nil filter"},
+		{"a name that is taken", []stacks.Extra{{Filter: placed{}}, {Filter: placed{}}}, `filter "placed" is registered twice`},
+		{"a place that is in no order", []stacks.Extra{{Filter: placed{}, Before: []string{"message_size"}, After: []string{"compression"}}}, "cycle "},
+		{"options that cannot be", []stacks.Extra{{Filter: picky{fault: errors.New("option Level is 11, want 0 to 9")}}},
+			`filter "placed": option Level is 11, want 0 to 9`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			extra := func(*endConfig) {}
+			for _, e := range tc.extra {
+				before := extra
+				extra = func(c *endConfig) { before(c); WithFilter(e).(endOption)(c) }
+			}
+			bad := endOption(extra)
+			wantFault := func(maker, stack, got string) {
+				t.Helper()
+				if !strings.Contains(got, "callstack: "+stack+": ") || !strings.Contains(got, tc.want) {
+					t.Errorf("%s says\n%s\nwant %s and\n%s", maker, got, stack, tc.want)
+				}
+			}
+			_, err := NewChannel("passthrough:///x", WithCredentials(credentials.NewInsecure()), bad)
+			wantFault("NewChannel", "CLIENT_SUBCHANNEL", fmt.Sprint(err))
+			client, server := inproc.Pair(inproc.Config{})
+			defer client.Close()
+			defer server.Close()
+			_, err = NewDirectChannel(client, bad)
+			wantFault("NewDirectChannel", "CLIENT_DIRECT", fmt.Sprint(err))
+			func() {
+				defer func() { wantFault("NewServer", "SERVER", fmt.Sprint(recover())) }()
+				NewServer(bad)
+			}()
+		})
+	}
 }
 
 // TestOptions sets every option that shows in a call.

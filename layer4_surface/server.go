@@ -12,6 +12,8 @@ import (
 
 	"github.com/strata-grpc/strata/internal/warnlimit"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/handshakes"
 	"github.com/strata-grpc/strata/layer4_surface/internal/lifetime"
@@ -22,9 +24,10 @@ import (
 // time, Shutdown and Close from any but those that run its callbacks.
 type Server struct {
 	// Set by NewServer, read-only afterwards.
-	cfg   serverConfig
-	trace tracer
-	life  *lifetime.Life // with the listeners and connections
+	cfg    serverConfig
+	stacks *callstack.Builder // of the connections
+	trace  tracer
+	life   *lifetime.Life // with the listeners and connections
 
 	// Written under mu before started is set, read-only afterwards.
 	queues       []*cq.Queue
@@ -55,15 +58,17 @@ const (
 )
 
 // NewServer returns a server without listeners, queues and methods. It panics if
-// WithCompression was given what cannot be.
+// what the options ask for cannot be: a filter whose place cannot be found, or
+// whose own options are wrong.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{life: lifetime.New(), methods: map[methodKey]*matcher{}}
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
 	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
-	if s.cfg.fault != nil {
-		panic(fmt.Sprintf("surface: NewServer: compression: %v", s.cfg.fault))
+	s.stacks = stacks.Server(serverFilter{}, s.cfg.stack)
+	if err := s.stacks.Check(s.cfg.stackArgs(nil)); err != nil {
+		panic(fmt.Sprintf("surface: NewServer: %v", err))
 	}
 	s.cfg.http2.Logger = slog.New(warnlimit.New(s.cfg.logger.Handler(), warnInterval))
 	s.cfg.pending = s.cfg.pending.withDefaults()

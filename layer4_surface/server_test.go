@@ -450,17 +450,26 @@ type refusingCall struct {
 
 func (c *refusingCall) Init(*callstack.CallArgs) error { return c.err }
 
-// TestNewConnectionIsRefusedWithABadStack: a filter that cannot stand where it
-// wants fails the connection, with its name.
+// deadFilter makes no elements.
+type deadFilter struct{ err error }
+
+func (deadFilter) Name() string { return "dead" }
+func (f deadFilter) NewChannel(*callstack.ChannelArgs, callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return nil, f.err
+}
+
+// TestBadStack: a filter that refuses a connection when it comes fails that
+// connection, with its name.
 func TestBadStack(t *testing.T) {
-	extra := WithFilter(stacks.Extra{Filter: &countingFilter{}, After: []string{"no_such_filter"}})
+	why := errors.New("not over this transport")
+	extra := WithFilter(stacks.Extra{Filter: deadFilter{why}})
 	client, server := inproc.Pair(inproc.Config{})
 	defer client.Close()
 	s, _ := newFixtureServer(t, extra)
-	if err := s.ServeTransport(server); err == nil || !strings.Contains(err.Error(), "no_such_filter") {
+	if err := s.ServeTransport(server); !errors.Is(err, why) || !strings.Contains(err.Error(), `filter "dead"`) {
 		t.Errorf("ServeTransport = %v", err)
 	}
-	if _, err := NewDirectChannel(client, extra); err == nil || !strings.Contains(err.Error(), "no_such_filter") {
+	if _, err := NewDirectChannel(client, extra); !errors.Is(err, why) || !strings.Contains(err.Error(), `filter "dead"`) {
 		t.Errorf("NewDirectChannel = %v", err)
 	}
 	s.Close()

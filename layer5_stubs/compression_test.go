@@ -230,7 +230,7 @@ func TestNoCompressionInProcess(t *testing.T) {
 // TestBadCompressionConfig: what cannot be is found when the ends are made.
 func TestBadCompressionConfig(t *testing.T) {
 	bad := stubs.WithCompression(stubs.CompressionConfig{Send: "br"})
-	const want = `compression: option Send: compressor "br" is not known`
+	const want = `filter "compression": option Send: compressor "br" is not known`
 	_, err := stubs.NewClient("passthrough:///x", stubs.WithTransportCredentials(credentials.NewInsecure()), bad)
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("NewClient = %v, want %q", err, want)

@@ -36,6 +36,8 @@
 package stacks
 
 import (
+	"slices"
+
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
@@ -57,7 +59,9 @@ const (
 	NameLame             = "LAME"
 )
 
-// Options are what the standard filters need to know. The zero value works.
+// Options are what the standard filters need to know. The zero value works. What
+// is wrong with one is told by the Check of a builder: a filter whose
+// configuration can be wrong is a [callstack.Validator].
 type Options struct {
 	// MaxSend is the longest message to send in bytes. 0 or less: no limit.
 	MaxSend int
@@ -75,12 +79,18 @@ type Options struct {
 	// Compression says how messages are coded over HTTP.
 	Compression compression.Config
 
-	// Extra are more filters, with the places where they are to stand.
+	// Extra are more filters for the stacks of connections and transports, with
+	// the places where they are to stand.
 	Extra []Extra
+	// ChannelExtra are more filters for CLIENT_CHANNEL. In CLIENT_DIRECT, where a
+	// call passes once too, they stand above all that Extra could be placed by;
+	// names that only CLIENT_CHANNEL has mean nothing there.
+	ChannelExtra []Extra
 }
 
 // An Extra is a filter that is not part of the standard stack. Before and
-// After name filters of the stack, as in [callstack.Registration].
+// After name filters of the stack, as in [callstack.Registration]. Filters that
+// are left out because nothing is configured for them may be named too.
 type Extra struct {
 	Filter        callstack.Filter
 	Before, After []string
@@ -92,7 +102,7 @@ type Extra struct {
 func ClientChannel(bottom callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameClientChannel)
 	b.Add(bottom).Terminal()
-	o.addExtra(b)
+	addExtra(b, o.ChannelExtra)
 	return b
 }
 
@@ -101,7 +111,7 @@ func ClientSubchannel(o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameClientSubchannel)
 	addClient(b, o)
 	addHTTPClient(b, o, true)
-	o.addExtra(b)
+	addExtra(b, o.Extra)
 	return b
 }
 
@@ -112,7 +122,10 @@ func ClientDirect(o Options, http bool) *callstack.Builder {
 	addClient(b, o)
 	b.Add(deadline.New()).After(messagesize.Name).Before(httpclient.Name)
 	addHTTPClient(b, o, http)
-	o.addExtra(b)
+	addExtra(b, o.Extra)
+	for _, e := range o.ChannelExtra {
+		b.Add(e.Filter).Before(authority.Name).Before(inDirect(e.Before)...).After(inDirect(e.After)...)
+	}
 	return b
 }
 
@@ -127,7 +140,7 @@ func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b.Add(httpserver.New()).After(deadline.Name).If(overHTTP)
 	b.Add(compression.New(o.Compression)).After(httpserver.Name).If(overHTTP)
 	b.Add(connected.New()).Terminal()
-	o.addExtra(b)
+	addExtra(b, o.Extra)
 	return b
 }
 
@@ -152,10 +165,21 @@ func addHTTPClient(b *callstack.Builder, o Options, http bool) {
 	b.Add(compression.New(o.Compression)).After(httpclient.Name).Enabled(http)
 }
 
-func (o *Options) addExtra(b *callstack.Builder) {
-	for _, e := range o.Extra {
+func addExtra(b *callstack.Builder, extra []Extra) {
+	for _, e := range extra {
 		b.Add(e.Filter).Before(e.Before...).After(e.After...)
 	}
+}
+
+// clientChannel is the name of the filter at the bottom of CLIENT_CHANNEL.
+const clientChannel = "client_channel"
+
+// onlyInClientChannel are the filters that CLIENT_DIRECT has no counterpart of.
+var onlyInClientChannel = []string{clientChannel}
+
+// inDirect returns those of names that CLIENT_DIRECT has.
+func inDirect(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(onlyInClientChannel, name) })
 }
 
 // inproc is the name of the in-process transport.

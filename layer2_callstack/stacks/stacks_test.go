@@ -8,6 +8,9 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -66,6 +69,29 @@ func TestStandardStacks(t *testing.T) {
 	}
 }
 
+// TestChannelExtra: the same filters stand above client_channel, or above the
+// connection of a channel that has no client_channel.
+func TestChannelExtra(t *testing.T) {
+	o := stacks.Options{ChannelExtra: []stacks.Extra{
+		{Filter: pass("x"), Before: []string{clientchannel.Name}},
+		{Filter: pass("w"), After: []string{"x"}},
+	}}
+	for want, b := range map[string]*callstack.Builder{
+		"CLIENT_CHANNEL x w client_channel":                                          stacks.ClientChannel(pass(clientchannel.Name), o),
+		"CLIENT_DIRECT x w authority message_size deadline connected":                stacks.ClientDirect(o, false),
+		"CLIENT_SUBCHANNEL authority message_size http_client compression connected": stacks.ClientSubchannel(o),
+	} {
+		s, err := b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}})
+		if err != nil || s.String() != want {
+			t.Errorf("built %v, %v, want %q", s, err, want)
+		}
+	}
+	o.ChannelExtra = []stacks.Extra{{Filter: pass("x"), After: []string{authority.Name}}}
+	if err := stacks.ClientChannel(pass(clientchannel.Name), o).Check(callstack.ChannelArgs{}); err == nil {
+		t.Error("CLIENT_CHANNEL has a filter below authority, which it has not")
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -74,15 +100,23 @@ func TestBadOptions(t *testing.T) {
 	}{
 		{"a scheme", stacks.ClientSubchannel(stacks.Options{Scheme: "ftp"}),
 			`callstack: CLIENT_SUBCHANNEL: filter "http_client": option Scheme is "ftp", want "http" or "https"`},
+		{"a scheme of a channel in the process", stacks.ClientDirect(stacks.Options{Scheme: "ftp"}, false),
+			`callstack: CLIENT_DIRECT: filter "http_client": option Scheme is "ftp", want "http" or "https"`},
+		{"a user agent", stacks.ClientDirect(stacks.Options{UserAgent: "a\n"}, true),
+			`callstack: CLIENT_DIRECT: filter "http_client": option UserAgent is "a\n", where byte 1 is not printable ASCII`},
+		{"a coding", stacks.Server(top, stacks.Options{Compression: compression.Config{Send: "br"}}),
+			`callstack: SERVER: filter "compression": option Send: compressor "br" is not known, "gzip,deflate" and "identity" are`},
 		{"an unknown neighbour", stacks.ClientSubchannel(stacks.Options{Extra: []stacks.Extra{{Filter: pass("x"), After: []string{"y"}}}}),
-			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered`},
+			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered; ` +
+				`registered are "authority", "compression", "connected", "http_client", "message_size", "x"`},
 		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: registration 0 has a nil filter`},
 		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := tc.b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}})
-			if err == nil || err.Error() != tc.want {
-				t.Errorf("Build failed with\n%v, want\n%s", err, tc.want)
+			for _, args := range []callstack.ChannelArgs{{}, {Transport: &callstacktest.Transport{}}, {Transport: &callstacktest.Transport{Kind: "inproc"}}} {
+				if err := tc.b.Check(args); err == nil || err.Error() != tc.want {
+					t.Errorf("Check failed with\n%v, want\n%s", err, tc.want)
+				}
 			}
 		})
 	}

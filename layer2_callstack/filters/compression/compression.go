@@ -63,12 +63,20 @@ func (c Config) Set() (*encoding.Set, error) {
 	return set, nil
 }
 
+// Validate returns what is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	_, err := c.Set()
+	return err
+}
+
 // New returns the filter. It serves clients and servers.
 func New(cfg Config) callstack.Filter { return &filter{cfg} }
 
 type filter struct{ cfg Config }
 
 func (f *filter) Name() string { return Name }
+
+func (f *filter) Validate() error { return f.cfg.Validate() }
 
 func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
 	set, err := f.cfg.Set()

@@ -42,6 +42,29 @@ type Config struct {
 	UserAgent string
 }
 
+// Validate returns what is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	switch c.Scheme {
+	case "", "http", "https":
+	default:
+		return fmt.Errorf("option Scheme is %q, want \"http\" or \"https\"", c.Scheme)
+	}
+	if i := strings.IndexFunc(c.UserAgent, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
+		return fmt.Errorf("option UserAgent is %q, where byte %d is not printable ASCII", c.UserAgent, i)
+	}
+	return nil
+}
+
+// withDefaults returns what is sent for c.
+func (c Config) withDefaults() Config {
+	if c.Scheme == "" {
+		c.Scheme = "http"
+	}
+	// Spaces at the ends would not survive the wire. RFC 9113 §8.2.1
+	c.UserAgent = strings.TrimLeft(strings.TrimSpace(c.UserAgent)+" "+DefaultUserAgent, " ")
+	return c
+}
+
 // New returns the filter.
 func New(cfg Config) callstack.Filter { return &filter{cfg} }
 
@@ -49,23 +72,11 @@ type filter struct{ cfg Config }
 
 func (f *filter) Name() string { return Name }
 
+func (f *filter) Validate() error { return f.cfg.Validate() }
+
 func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg.Scheme, DefaultUserAgent}
-	switch f.cfg.Scheme {
-	case "":
-		ch.scheme = "http"
-	case "http", "https":
-	default:
-		return nil, fmt.Errorf("option Scheme is %q, want \"http\" or \"https\"", f.cfg.Scheme)
-	}
-	if ua := f.cfg.UserAgent; ua != "" {
-		if i := strings.IndexFunc(ua, func(r rune) bool { return r < ' ' || r > '~' }); i >= 0 {
-			return nil, fmt.Errorf("option UserAgent is %q, where byte %d is not printable ASCII", ua, i)
-		}
-		// Spaces at the ends would not survive the wire. RFC 9113 §8.2.1
-		ch.userAgent = strings.TrimLeft(strings.TrimSpace(ua)+" "+DefaultUserAgent, " ")
-	}
-	return ch, nil
+	cfg := f.cfg.withDefaults()
+	return &channel{callstack.ChannelBase{Next: next}, cfg.Scheme, cfg.UserAgent}, nil
 }
 
 type channel struct {

@@ -9,7 +9,6 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
-	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 )
@@ -66,9 +65,8 @@ func TestConfigErrors(t *testing.T) {
 		{"a line break in the user agent", `option UserAgent is "a\nb", where byte 1 is not printable ASCII`, httpclient.Config{UserAgent: "a\nb"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, err := httpclient.New(tc.cfg).NewChannel(&callstack.ChannelArgs{}, nil)
-			if err == nil || err.Error() != tc.want {
-				t.Errorf("NewChannel failed with %v, want %q", err, tc.want)
+			if err := tc.cfg.Validate(); err == nil || err.Error() != tc.want {
+				t.Errorf("Validate failed with %v, want %q", err, tc.want)
 			}
 		})
 	}

@@ -31,19 +31,23 @@ import (
 const Name = "lame"
 
 // New returns the filter. It is terminal. st says why no call can succeed and
-// must not be OK, which NewChannel reports.
+// must not be OK, which the check of the stack reports.
 func New(st *status.Status) callstack.Filter { return &filter{st} }
 
 type filter struct{ st *status.Status }
 
 func (f *filter) Name() string { return Name }
 
+func (f *filter) Validate() error {
+	if f.st.Code() == status.OK {
+		return errors.New("the status of the calls is OK, want an error")
+	}
+	return nil
+}
+
 func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
 	if next != nil {
 		return nil, errors.New("stands above another filter, must be the last")
-	}
-	if f.st.Code() == status.OK {
-		return nil, errors.New("the status of the calls is OK, want an error")
 	}
 	return &channel{st: f.st, err: &transport.Error{
 		Code: f.st.Code(), Layer: Name, Reason: f.st.Message(), Progress: transport.ProgressNotSent,
