@@ -29,6 +29,7 @@ type Hold struct {
 	kept      [maxKept]*transport.StreamOpBatch
 	first, n  int
 	cancelled bool
+	busy      bool // a goroutine is inside Open
 }
 
 const (
@@ -92,7 +93,8 @@ func (h *Hold) keep(b *transport.StreamOpBatch) bool {
 }
 
 // Open passes on to next what was kept, and lets pass what comes later. Where the
-// hold is open, or is being opened by somebody else, it does nothing.
+// hold is open it does nothing, and where somebody else is opening it that one
+// does the work: of two, one could overtake the other.
 //
 // The caller holds a reference of the call's owner, or has a batch outstanding.
 func (h *Hold) Open(next CallElem, args *CallArgs) {
@@ -102,6 +104,11 @@ func (h *Hold) Open(next CallElem, args *CallArgs) {
 		return
 	}
 	h.state.Store(holdOpening)
+	if h.busy { // it was closed while it was opened
+		h.mu.Unlock()
+		return
+	}
+	h.busy = true
 	owner := args.Owner
 	owner.Ref()                                    // the last batch may end the call
 	for h.n > 0 && h.state.Load() == holdOpening { // else it was closed again
@@ -112,6 +119,7 @@ func (h *Hold) Open(next CallElem, args *CallArgs) {
 		next.StartBatch(b)
 		h.mu.Lock()
 	}
+	h.busy = false
 	h.state.CompareAndSwap(holdOpening, holdPassing)
 	h.mu.Unlock()
 	owner.Unref()
