@@ -2,7 +2,6 @@ package callstack
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -63,8 +62,8 @@ type CallStack struct {
 func (c *CallStack) Init() error {
 	c.Args.Top = c.elems[0]
 	var first error
-	for _, e := range slices.Backward(c.elems) {
-		if err := e.Init(&c.Args); err != nil && first == nil {
+	for i := len(c.elems) - 1; i >= 0; i-- {
+		if err := c.elems[i].Init(&c.Args); err != nil && first == nil {
 			first = err
 		}
 	}

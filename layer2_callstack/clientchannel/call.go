@@ -67,7 +67,9 @@ func (c *call) Reset() {
 		c.attempt.Unref()
 		c.attempt = nil
 	}
-	c.direct.Store(nil)
+	if c.direct.Load() != nil { // a load costs less than a store
+		c.direct.Store(nil)
+	}
 	c.repick.reset()
 	c.args, c.err, c.timed, c.again = nil, nil, false, 0
 }
@@ -92,11 +94,9 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.mu.Unlock()
 		return
 	}
-	c.busy = true
 	owner := c.args.Owner
 	owner.Ref() // the call may end before we notice that nothing is left to do
-	c.mu.Unlock()
-	c.work(owner)
+	c.workLocked(owner)
 }
 
 // startDirect passes b on to the attempt. Of a further one the error at the end
@@ -132,22 +132,24 @@ func (c *call) resume() {
 		owner.Unref()
 		return
 	}
-	c.busy = true
-	c.mu.Unlock()
-	c.work(owner)
+	c.workLocked(owner)
 }
 
-// work does what there is to do. The caller has set busy and gives up a
-// reference of the block.
-func (c *call) work(owner transport.Owner) {
-	for c.step() {
+// workLocked does what there is to do and gives up the lock and a reference of
+// the block. Caller holds c.mu, and nobody else is at work.
+func (c *call) workLocked(owner transport.Owner) {
+	c.busy = true
+	for c.stepLocked() {
 	}
+	c.busy = false
+	c.mu.Unlock()
 	owner.Unref()
 }
 
-// step does one thing and reports whether to go on; if not, busy is false.
-func (c *call) step() bool {
-	c.mu.Lock()
+// stepLocked does one thing and reports whether to go on. Caller holds c.mu, which
+// is given up only while something else runs: a call that does not wait takes it
+// four times. It has set busy.
+func (c *call) stepLocked() bool {
 	switch {
 	case c.err != nil:
 		if c.queued {
@@ -157,75 +159,35 @@ func (c *call) step() bool {
 			err := c.numbered(c.err)
 			c.mu.Unlock()
 			b.Fail(err)
+			c.mu.Lock()
 			return true
 		}
 	case c.repick.failing:
 		if c.repick.owed == 0 {
-			old := c.takeBackLocked()
-			c.mu.Unlock()
-			old.Unref()
+			c.dropLocked(c.takeBackLocked())
 			return true
 		}
 	case c.attempt != nil:
 		if b := c.held.take(); b != nil {
-			c.mu.Unlock()
-			c.forward(b)
+			c.forwardLocked(b)
 			return true
 		}
 		if c.repick.settled.Load() {
 			c.direct.Store(c.attempt)
 		}
 	case c.held.initial() != nil:
-		c.mu.Unlock()
-		return c.pick()
+		return c.pickLocked()
 	case c.held != heldBatches{}:
 		box := c.ch.queue.picker.Load()
-		if c.err = box.closed; c.err != nil || !c.ch.queue.add(c, box) {
-			c.mu.Unlock()
-			return true
-		}
+		c.err = box.closed
+		return c.err != nil || !c.ch.queue.add(c, box)
 	}
-	c.busy = false
-	c.mu.Unlock()
 	return false
 }
 
-// fail ends the call with err, unless something else has ended it before.
-func (c *call) fail(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err == nil {
-		c.err = err
-	}
-}
-
-// adopt makes a the attempt of the call. initErr is that of its Init, with which
-// the call ends and nothing is sent.
-func (c *call) adopt(a *subchannel.Attempt, initErr error) {
-	c.mu.Lock()
-	if c.err == nil {
-		c.err = initErr
-	}
-	if c.err != nil { // that, or cancelled during the pick
-		c.mu.Unlock()
-		a.Unref()
-		return
-	}
-	if c.queued {
-		c.ch.queue.remove(c)
-	}
-	c.attempt = a
+// dropLocked gives up the call's reference of a. Caller holds c.mu.
+func (c *call) dropLocked(a *subchannel.Attempt) {
 	c.mu.Unlock()
-}
-
-// enqueue lets the call wait for a picker other than box. It reports whether to
-// go on: the picker has changed already or the call has been cancelled.
-func (c *call) enqueue(box *pickerBox) bool {
+	a.Unref()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil || !c.ch.queue.add(c, box) {
-		return true
-	}
-	c.busy = false
-	return false
 }

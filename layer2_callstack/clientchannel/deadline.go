@@ -18,7 +18,7 @@ import (
 
 // watchDeadline arms the timer. A deadline that has passed ends the call here.
 func (c *call) watchDeadline() {
-	left := time.Until(c.args.Deadline)
+	left := c.args.TimeLeft()
 	if left <= 0 {
 		c.err = deadlineError("the deadline had passed before the call began")
 		return

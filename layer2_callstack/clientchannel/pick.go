@@ -11,45 +11,70 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/subchannel"
 )
 
-// pick asks the present picker where the call goes and does what it says. The
-// caller has set busy; pick reports whether to go on.
-func (c *call) pick() bool {
-	ch, first := c.ch, c.held.initial()
-	box := ch.queue.picker.Load()
-	r := ch.safePick(box, balancer.PickInfo{Path: c.args.Path, Metadata: first.SendInitialMetadata.MD})
+// pickLocked asks the present picker where the call goes and does what it says.
+// It reports whether to go on. Caller holds c.mu and has set busy.
+func (c *call) pickLocked() bool {
+	first, box := c.held.initial(), c.ch.queue.picker.Load()
+	c.mu.Unlock()
+	a, err := c.pick(first, box)
+	c.mu.Lock()
+	if c.err == nil { // else it was cancelled during the pick
+		c.err = err
+	}
+	switch {
+	case c.err != nil:
+		if a != nil {
+			c.dropLocked(a)
+		}
+		return true
+	case a == nil:
+		return !c.ch.queue.add(c, box)
+	}
+	if c.queued {
+		c.ch.queue.remove(c)
+	}
+	c.attempt = a
+	return true
+}
+
+// pick returns an attempt on the connection that box chooses for the call, or why
+// the call fails, or neither if it is to wait for another picker. An attempt whose
+// Init fails comes with that error, and nothing is sent.
+func (c *call) pick(first *transport.StreamOpBatch, box *pickerBox) (*subchannel.Attempt, error) {
+	ch, r := c.ch, box.fixed
+	if r == nil {
+		asked := ch.safePick(box, balancer.PickInfo{Path: c.args.Path, Metadata: first.SendInitialMetadata.MD})
+		r = &asked
+	}
 	if ch.cfg.Trace != nil {
-		c.tracePick(first, box, &r)
+		c.tracePick(first, box, r)
 	}
 	switch r.Kind {
 	case balancer.PickComplete:
 		sub, ok := r.Subchannel.(*subchannel.Subchannel)
 		if !ok {
-			c.fail(ch.pickError("LB pick", status.Errorf(status.Internal,
-				"balancer %s picked a subchannel that the channel has not made", ch.cfg.Balancer.Name())))
-			return true
+			return nil, ch.pickError("LB pick", status.Errorf(status.Internal,
+				"balancer %s picked a subchannel that the channel has not made", ch.cfg.Balancer.Name()))
 		}
 		if conn := sub.Conn(); conn == nil || conn == c.repick.refused {
-			return c.enqueue(box) // lost; the balancer is about to learn of it
+			return nil, nil // lost; the balancer is about to learn of it
 		}
 		a := sub.NewAttempt()
-		if a == nil { // lost meanwhile
-			return c.enqueue(box)
+		if a == nil {
+			return nil, nil // lost meanwhile
 		}
 		args := &a.Stack.Args
 		*args = *c.args
 		args.Owner, args.DeadlineWatched = a, true
-		c.adopt(a, a.Stack.Init())
-		return true
+		return a, a.Stack.Init()
 	case balancer.PickFail:
 		if first.SendInitialMetadata.Flags&transport.FlagWaitForReady == 0 {
-			c.fail(ch.pickError("LB pick", r.Err))
-			return true
+			return nil, ch.pickError("LB pick", r.Err)
 		}
 	case balancer.PickDrop:
-		c.fail(ch.pickError("LB drop", r.Err))
-		return true
+		return nil, ch.pickError("LB drop", r.Err)
 	}
-	return c.enqueue(box)
+	return nil, nil
 }
 
 // safePick calls the picker and contains its panic.

@@ -11,6 +11,7 @@ import (
 // A pickerBox is a picker with the trace event that led to it.
 type pickerBox struct {
 	picker balancer.Picker
+	fixed  *balancer.PickResult // what picker always answers, nil if it has to be asked; set by publish
 	event  trace.EventID
 	closed error // how calls end that nobody picks for any more; nil before SHUTDOWN
 }
@@ -75,6 +76,7 @@ func (q *pickQueue) remove(x *call) {
 // publish makes box the present picker and picks the queued calls again, in
 // order. It runs on the serializer.
 func (q *pickQueue) publish(box *pickerBox) {
+	box.fixed = balancer.FixedResult(box.picker)
 	q.mu.Lock()
 	q.picker.Store(box)
 	var waiting []*call

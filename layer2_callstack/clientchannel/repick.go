@@ -38,14 +38,15 @@ type repick struct {
 	sent                        [3]transport.Done // by the first send operation of the batch
 }
 
-// forward passes b on to the attempt. The caller has set busy.
-func (c *call) forward(b *transport.StreamOpBatch) {
+// forwardLocked passes b on to the attempt. Caller holds c.mu and has set busy.
+func (c *call) forwardLocked(b *transport.StreamOpBatch) {
 	if !c.repick.settled.Load() && b.Ops != transport.OpCancelStream {
-		c.mu.Lock()
 		c.repick.keepLocked(c, b)
-		c.mu.Unlock()
 	}
-	c.attempt.Stack.StartBatch(b)
+	stack := c.attempt.Stack
+	c.mu.Unlock()
+	stack.StartBatch(b)
+	c.mu.Lock()
 }
 
 // keepLocked puts the channel's callbacks in the place of those of b. Caller
@@ -114,16 +115,13 @@ func (c *call) swallow(err error) bool {
 	}
 	r.failing = true
 	r.owed--
-	work := r.owed == 0 && !c.busy
+	if r.owed > 0 || c.busy {
+		c.mu.Unlock()
+		return true
+	}
 	owner := c.args.Owner
-	if work {
-		c.busy = true
-		owner.Ref()
-	}
-	c.mu.Unlock()
-	if work {
-		c.work(owner)
-	}
+	owner.Ref()
+	c.workLocked(owner)
 	return true
 }
 

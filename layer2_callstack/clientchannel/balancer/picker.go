@@ -54,8 +54,17 @@ func Fail(err error) PickResult { return PickResult{Kind: PickFail, Err: err} }
 func Drop(err error) PickResult { return PickResult{Kind: PickDrop, Err: err} }
 
 // Fixed returns a picker that always answers r.
-func Fixed(r PickResult) Picker { return fixed{r} }
+func Fixed(r PickResult) Picker { return &fixed{r} }
+
+// FixedResult returns what p always answers, nil if that is not known: a channel
+// does not ask a picker of [Fixed] for each call.
+func FixedResult(p Picker) *PickResult {
+	if f, ok := p.(*fixed); ok {
+		return &f.result
+	}
+	return nil
+}
 
 type fixed struct{ result PickResult }
 
-func (f fixed) Pick(PickInfo) PickResult { return f.result }
+func (f *fixed) Pick(PickInfo) PickResult { return f.result }
