@@ -145,7 +145,7 @@ func (r *row) unary(tb testing.TB) *callstacktest.Unary {
 		tr.OnBatch = callstacktest.AskUnary
 	}
 	u := callstacktest.NewUnary(callstacktest.NewCall(r.build(tb, tr)), r.side)
-	u.Args.Deadline = r.deadline
+	u.Args.Start, u.Args.Deadline = time.Now(), r.deadline
 	for range 3 {
 		if err := u.Run(); err != nil {
 			tb.Fatal(err)

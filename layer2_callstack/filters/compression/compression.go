@@ -146,8 +146,9 @@ func (c *call) Reset() {
 	c.headers, c.headersDone, c.message, c.messageDone, c.trailers, c.trailersDone = nil, nil, nil, nil, nil, nil
 	c.peer, c.failed, c.send = peerCoding{}, nil, nil
 	c.state.Store(stateUnknown)
-	c.early.Store(false)
-	c.cancelled.Store(false)
+	if c.cancelled.Load() { // a load costs less than a store
+		c.cancelled.Store(false)
+	}
 }
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {

@@ -52,6 +52,9 @@ func (c *call) compressHeld(b *transport.StreamOpBatch) {
 
 // dropHeld lets what is held go, because the call has ended.
 func (c *call) dropHeld() {
+	if c.state.Load() == stateKnown {
+		return // as nearly always
+	}
 	if !c.state.CompareAndSwap(stateUnknown, stateOver) && c.state.Load() == stateHolding {
 		c.empty(stateOver, func(*transport.StreamOpBatch) {})
 	}

@@ -27,6 +27,7 @@ package deadline
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -78,7 +79,9 @@ type call struct {
 	// kept. Whoever takes armed from true to false decides: a timer that was
 	// stopped does not cancel, and one that fires is not stopped.
 	timer *time.Timer
-	armed bool
+
+	// Atomic, so that a call without a deadline takes no lock. Written under mu.
+	armed atomic.Bool
 }
 
 // Init arms the timer of a client's call.
@@ -87,7 +90,7 @@ func (c *call) Init(args *callstack.CallArgs) error {
 	if args.Accepted != nil || args.Deadline.IsZero() || args.DeadlineWatched {
 		return nil
 	}
-	return c.arm(args.Deadline)
+	return c.arm(args.Deadline, args.TimeLeft())
 }
 
 func (c *call) Reset() {
@@ -125,7 +128,7 @@ func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
 func (c *call) gotHeaders(err error) {
 	if deadline := c.accept.RecvInitialMetadata.MD.Deadline; err == nil && !deadline.IsZero() {
 		c.args.Cause = c.accept.Cause
-		if err = c.arm(deadline); err != nil {
+		if err = c.arm(deadline, time.Until(deadline)); err != nil {
 			c.failed = err
 			callstack.Cancel(c.Next, err)
 		}
@@ -145,8 +148,7 @@ func (c *onTrailers) Run(err error) {
 }
 
 // arm starts the timer, or returns the error if it is too late for that.
-func (c *call) arm(deadline time.Time) error {
-	left := time.Until(deadline)
+func (c *call) arm(deadline time.Time, left time.Duration) error {
 	if left <= 0 {
 		return exceeded("deadline passed before the call began")
 	}
@@ -156,7 +158,7 @@ func (c *call) arm(deadline time.Time) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.armed = true
+	c.armed.Store(true)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(left, c.fire)
 	} else {
@@ -168,9 +170,11 @@ func (c *call) arm(deadline time.Time) error {
 // disarm stops the timer if it is armed. The reference of a timer that is
 // firing already is dropped by fire.
 func (c *call) disarm() {
+	if !c.armed.Load() {
+		return
+	}
 	c.mu.Lock()
-	stopped := c.armed && c.timer.Stop()
-	c.armed = false
+	stopped := c.armed.Swap(false) && c.timer.Stop()
 	c.mu.Unlock()
 	if stopped {
 		c.args.Owner.Unref()
@@ -181,8 +185,7 @@ func (c *call) disarm() {
 // was armed in, so it cannot cancel a later one.
 func (c *call) fire() {
 	c.mu.Lock()
-	due := c.armed
-	c.armed = false
+	due := c.armed.Swap(false)
 	c.mu.Unlock()
 	owner := c.args.Owner
 	if due {

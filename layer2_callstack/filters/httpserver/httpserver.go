@@ -75,7 +75,8 @@ type call struct {
 	// written and read by callbacks only.
 	rejected error
 
-	// Atomic, since the batches that send may be started at the same time.
+	// Atomic, since the batches that send may be started at the same time. It
+	// is not set by headers that have the trailers in their own batch.
 	headersSent atomic.Bool
 }
 
@@ -87,7 +88,9 @@ func (c *call) Init(args *callstack.CallArgs) error {
 func (c *call) Reset() {
 	c.owner, c.headers, c.headersDone, c.trailersDone = nil, nil, nil, nil
 	c.contentType, c.rejected = contenttype.GRPC, nil
-	c.headersSent.Store(false)
+	if c.headersSent.Load() { // a load costs less than a store
+		c.headersSent.Store(false)
+	}
 }
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {
@@ -99,11 +102,13 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.trailersDone = b.RecvTrailingMetadata.Ready
 		b.RecvTrailingMetadata.Ready = (*onTrailers)(c)
 	}
-	if b.Ops.Has(transport.OpSendInitialMetadata) {
-		c.headersSent.Store(true)
+	switch trailers := b.Ops.Has(transport.OpSendTrailingMetadata); {
+	case b.Ops.Has(transport.OpSendInitialMetadata):
+		if !trailers {
+			c.headersSent.Store(true)
+		}
 		c.fill(b.SendInitialMetadata.MD)
-	}
-	if b.Ops.Has(transport.OpSendTrailingMetadata) && !c.headersSent.Load() {
+	case trailers && !c.headersSent.Load():
 		c.fill(b.SendTrailingMetadata.MD) // gRPC-HTTP2 Trailers-Only
 	}
 	c.Next.StartBatch(b)

@@ -14,6 +14,9 @@ const GRPC = "application/grpc"
 // compared without regard to case, RFC 9110 §8.3.1. "application/grpc-web"
 // is another protocol and not valid.
 func Valid(s string) bool {
+	if s == GRPC {
+		return true // what nearly everybody sends
+	}
 	if len(s) < len(GRPC) || !strings.EqualFold(s[:len(GRPC)], GRPC) {
 		return false
 	}
