@@ -93,6 +93,10 @@ func newConn(r role, nc net.Conn, auth credentials.AuthInfo, cfg Config) *conn {
 // when it fails. It returns when the server's SETTINGS are here, or when ctx
 // ends. If ctx has no deadline, the server has 10 seconds. auth is what the
 // security handshake found out, nil for none.
+//
+// A server that greets and at once leaves gracefully, because it shuts down for
+// instance, has not failed: the transport is returned although it may be closed by
+// then. Its calls end unsent, and can be made over another connection.
 func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Config) (transport.Transport, error) {
 	c := newConn(client, nc, auth, cfg)
 	if _, ok := ctx.Deadline(); !ok {
@@ -109,11 +113,12 @@ func Connect(ctx context.Context, nc net.Conn, auth credentials.AuthInfo, cfg Co
 	}
 	c.mu.Lock()
 	err := c.s.control.closed
-	if err != nil {
+	failed := err != nil && !c.s.leftGracefully()
+	if failed {
 		c.hurryLocked()
 	}
 	c.mu.Unlock()
-	if err != nil {
+	if failed {
 		c.running.Wait()
 		return nil, err
 	}

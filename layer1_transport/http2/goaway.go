@@ -221,6 +221,13 @@ func (s *session) onGoAway(h frame.Header, p []byte) error {
 	return nil
 }
 
+// leftGracefully reports whether the peer has ended the connection without an
+// error.
+func (s *session) leftGracefully() bool {
+	e, ok := s.control.cause.(*transport.Error)
+	return ok && s.control.draining && e.HasHTTP2 && e.HTTP2 == frame.CodeNoError
+}
+
 // clipDebug bounds what of a peer's text goes into errors.
 func clipDebug(p []byte) string {
 	const most = 256

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/frame"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest"
@@ -210,4 +211,38 @@ func TestStreamsNotSeen(t *testing.T) {
 
 func waitASecond(transport.Transport) {
 	time.Sleep(time.Second) //bars:allow sleep it is called in the bubble of against
+}
+
+// TestGoawayWithSettings: a server that leaves as soon as it has greeted has not
+// refused the connection, whoever is first: the reading goroutine, which closes
+// it, or the one that waits for the SETTINGS. A server that fails has.
+func TestGoawayWithSettings(t *testing.T) {
+	for code, graceful := range map[frame.ErrCode]bool{frame.CodeNoError: true, frame.CodeInternal: false} {
+		script := framescript.MustParse("script", fmt.Sprintf("server\nsend SETTINGS\nsend GOAWAY last=0 code=%v\nclose", code))
+		for range 50 {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := memconn.Pipe()
+				if _, err := script.Run(t.Context(), theirs, framescript.Options{}); err != nil {
+					t.Fatal(err)
+				}
+				tr, err := http2.Connect(t.Context(), ours, nil, http2.Config{})
+				if err != nil {
+					if graceful {
+						t.Fatalf("GOAWAY %v: the connection was refused: %v", code, err)
+					}
+					return
+				}
+				defer tr.Close()
+				if !graceful {
+					return // it was found ready a moment before
+				}
+				c := transporttest.NewClientCall(t, tr)
+				_, err = c.Batch().SendHeaders(transporttest.RequestHeaders()).HalfClose().RecvTrailers().Start().WaitTrailers()
+				if status.CodeOf(err) != status.Unavailable || transport.ProgressOf(err) != transport.ProgressNotSent {
+					t.Fatalf("a call ended with %v and progress %d, want UNAVAILABLE and not sent", err, transport.ProgressOf(err))
+				}
+				c.WaitGone()
+			})
+		}
+	}
 }
