@@ -252,3 +252,23 @@ func WithMaxHandshakes(n int) ServerOption {
 func WithMaxConnections(n int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.maxConnections = n })
 }
+
+// WithMaxConnectionAge bounds the age of a connection, counted from the end of its
+// handshakes: clients then connect anew, to the servers that there are by then.
+// At age, 10 % more or less by chance, the client is told to make no more calls on
+// it, and loses none; grace later the calls that have not ended are cut off with
+// UNAVAILABLE. The default of both, 0, is no bound.
+//
+// Connections within the process grow old as well, and a channel that is one such
+// connection ends with it.
+func WithMaxConnectionAge(age, grace time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) {
+		c.stack.MaxAge.MaxConnectionAge, c.stack.MaxAge.MaxConnectionAgeGrace = age, grace
+	})
+}
+
+// WithMaxConnectionIdle bounds the time that a connection is without calls: it is
+// ended then, within an eighth of the time more. The default, 0, is no bound.
+func WithMaxConnectionIdle(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) { c.stack.MaxAge.MaxConnectionIdle = d })
+}

@@ -53,7 +53,8 @@ func MaxConcurrentStreams(n uint32) ServerOption {
 }
 
 // KeepaliveParams sets when a silent client is asked for a sign of life. The
-// default is every 2 h; [keepalive.Never] switches it off.
+// default is every 2 h; [keepalive.Never] switches it off. How old connections may
+// become is not among them: see [MaxConnectionAge] and [MaxConnectionIdle].
 func KeepaliveParams(p keepalive.Params) ServerOption {
 	return serverOption(func(c *serverConfig) { c.http2.Keepalive = p })
 }
@@ -81,6 +82,24 @@ func MaxHandshakes(n int) ServerOption {
 // the operating system.
 func MaxConnections(n int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnections(n)) })
+}
+
+// MaxConnectionAge bounds the age of a connection, so that clients connect anew
+// now and then, to the servers that there are by then. At age, 10 % more or less
+// by chance, the client is told to make no more calls on it, and loses none; grace
+// later the calls that have not ended are cut off with UNAVAILABLE. The default of
+// both, 0, is no bound: a stream that never ends keeps its connection.
+//
+// It is what keepalive.ServerParameters of grpc-go has under the names
+// MaxConnectionAge and MaxConnectionAgeGrace.
+func MaxConnectionAge(age, grace time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnectionAge(age, grace)) })
+}
+
+// MaxConnectionIdle bounds the time that a connection is without calls: it is
+// ended then, within an eighth of the time more. The default, 0, is no bound.
+func MaxConnectionIdle(d time.Duration) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnectionIdle(d)) })
 }
 
 // UnaryInterceptor puts one interceptor around all those of

@@ -19,6 +19,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
@@ -53,6 +54,7 @@ func filterRows() (rows []row) {
 		{"http_client/side=client", callstacktest.Client, never, []callstack.Filter{httpclient.New(httpclient.Config{})}},
 		{"compression/side=client", callstacktest.Client, never, []callstack.Filter{compression.New(compression.Config{})}},
 		{"none/side=server", callstacktest.Server, never, nil},
+		{"max_age/side=server", callstacktest.Server, never, []callstack.Filter{maxage.New(maxage.Config{MaxConnectionAge: time.Hour, MaxConnectionIdle: time.Hour})}},
 		{"message_size/side=server", callstacktest.Server, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},
 		{"deadline/side=server", callstacktest.Server, never, []callstack.Filter{deadline.New()}},
 		{"deadline/side=server/armed", callstacktest.Server, hour, []callstack.Filter{deadline.New()}},

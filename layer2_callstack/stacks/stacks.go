@@ -4,7 +4,7 @@
 //	CLIENT_CHANNEL     client_channel
 //	CLIENT_SUBCHANNEL  authority message_size http_client compression connected
 //	CLIENT_DIRECT      authority message_size deadline [http_client compression] connected
-//	SERVER             server message_size deadline http_server compression connected
+//	SERVER             server [max_age] message_size deadline http_server compression connected
 //	LAME               lame
 //
 // CLIENT_SUBCHANNEL stands under client_channel, which watches the deadline
@@ -47,6 +47,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/lame"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
 )
 
@@ -78,6 +79,9 @@ type Options struct {
 
 	// Compression says how messages are coded over HTTP.
 	Compression compression.Config
+
+	// MaxAge says how old connections may become. Servers only.
+	MaxAge maxage.Config
 
 	// Extra are more filters for the stacks of connections and transports, with
 	// the places where they are to stand.
@@ -135,6 +139,7 @@ func ClientDirect(o Options, http bool) *callstack.Builder {
 func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameServer)
 	b.Add(top).BeforeAll()
+	b.Add(maxage.New(o.MaxAge)).Before(messagesize.Name).Enabled(o.MaxAge.Enabled())
 	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv}))
 	b.Add(deadline.New()).After(messagesize.Name)
 	b.Add(httpserver.New()).After(deadline.Name).If(overHTTP)

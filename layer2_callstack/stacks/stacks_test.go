@@ -3,6 +3,7 @@ package stacks_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -11,6 +12,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -50,6 +52,8 @@ func TestStandardStacks(t *testing.T) {
 			"CLIENT_DIRECT authority message_size deadline connected"},
 		{"a connection of a server", "http2", stacks.Server(top, stacks.Options{}),
 			"SERVER server message_size deadline http_server compression connected"},
+		{"a server whose connections have an age", "http2", stacks.Server(top, stacks.Options{MaxAge: maxage.Config{MaxConnectionAge: time.Hour}}),
+			"SERVER server max_age message_size deadline http_server compression connected"},
 		{"a server in the process", "inproc", stacks.Server(top, stacks.Options{}),
 			"SERVER server message_size deadline connected"},
 		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
@@ -109,6 +113,8 @@ func TestBadOptions(t *testing.T) {
 		{"an unknown neighbour", stacks.ClientSubchannel(stacks.Options{Extra: []stacks.Extra{{Filter: pass("x"), After: []string{"y"}}}}),
 			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered; ` +
 				`registered are "authority", "compression", "connected", "http_client", "message_size", "x"`},
+		{"an age", stacks.Server(top, stacks.Options{MaxAge: maxage.Config{MaxConnectionAgeGrace: -1}}),
+			`callstack: SERVER: filter "max_age": option MaxConnectionAgeGrace is -1ns, want more than 0, or 0 for no bound`},
 		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: registration 0 has a nil filter`},
 		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
 	} {
