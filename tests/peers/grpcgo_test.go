@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -32,9 +33,12 @@ func (l grpcGoLib) serve(t *testing.T, h handlers, o serverOptions) *runningServ
 	if o.maxCalls != 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(o.maxCalls))
 	}
+	if o.maxAge != 0 {
+		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: o.maxAge, MaxConnectionAgeGrace: o.maxGrace}))
+	}
 	s := grpc.NewServer(opts...)
 	s.RegisterService(grpcGoDesc(h), nil)
-	lis := listen(t, o.addr)
+	lis := o.listen(t)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(lis) }()
 	t.Cleanup(func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -103,6 +104,33 @@ type serverOptions struct {
 	addr     string           // empty: a free loopback port
 	maxRecv  int              // 0: the library's default
 	maxCalls uint32           // concurrent streams of a connection; 0: the default
+	maxAge   time.Duration    // of a connection, with a grace of maxGrace; 0: none
+	maxGrace time.Duration
+	conns    *atomic.Int64 // counts the connections, if it is not nil
+}
+
+// listen opens the listener of a server.
+func (o *serverOptions) listen(t *testing.T) net.Listener {
+	t.Helper()
+	lis := listen(t, o.addr)
+	if o.conns != nil {
+		lis = &countingListener{lis, o.conns}
+	}
+	return lis
+}
+
+// A countingListener counts the connections that it accepts.
+type countingListener struct {
+	net.Listener
+	conns *atomic.Int64
+}
+
+func (l *countingListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.conns.Add(1)
+	}
+	return c, err
 }
 
 type clientOptions struct {

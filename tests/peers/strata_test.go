@@ -32,9 +32,12 @@ func (l strataLib) serve(t *testing.T, h handlers, o serverOptions) *runningServ
 	if o.maxCalls != 0 {
 		opts = append(opts, stubs.MaxConcurrentStreams(o.maxCalls))
 	}
+	if o.maxAge != 0 {
+		opts = append(opts, stubs.MaxConnectionAge(o.maxAge, o.maxGrace))
+	}
 	s := stubs.NewServer(opts...)
 	s.RegisterService(strataDesc(h), nil)
-	lis := listen(t, o.addr)
+	lis := o.listen(t)
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(lis) }()
 	t.Cleanup(func() {
