@@ -1,14 +1,13 @@
 // Package trace is how every layer tells what it does, when somebody asks.
 //
-// A [Sink] is given to a channel or a server. Without one each place that
-// could emit costs a nil check and nothing else. With one, each event names
-// its layer, what happened, and the event that caused it, so that the path of
-// a call through the layers can be drawn.
+// A [Sink] is given to a channel or a server. Each event names its layer, what
+// happened, and the event that caused it, so that the path of a call through the
+// layers can be drawn.
 //
 // # Contract
 //
-//   - A [Sink] is set once, when a channel or server is made; without one
-//     nothing is emitted and nothing is allocated, BenchmarkNoSink.
+//   - A [Sink] is set once, when a channel or server is made; without one each
+//     place costs a nil check and nothing is allocated, BenchmarkNoSink.
 //   - At [LevelEvents] events hold no secrets. The other two levels are asked
 //     for by name.
 //   - A [Recorder] keeps events in memory and pairs what one end received with
@@ -17,34 +16,34 @@
 //
 // # Events of layers 0 and 1
 //
-//	socket dial accept tls             before there is a transport
-//	socket read write close            what the socket is asked for
-//	http2 preface settings             how the connection begins
-//	http2 frame                        each frame, with its bytes' place
-//	http2 hpack                        header list ⇄ header block
+//	socket dial accept tls read write close  before there is a transport, and what it asks for
+//	http2 preface settings goaway conn.state  how the connection begins and ends
+//	http2 frame hpack                  each frame, with its bytes' place; header list ⇄ block
 //	http2 stream.state                 each change, RFC 9113 §5.1
-//	http2 flow.window                  what the peer allows us, RFC 9113 §5.2
-//	http2 flow.blocked flow.unblocked  a message waits, and goes on
+//	http2 flow.window flow.blocked flow.unblocked  what the peer allows us, RFC 9113 §5.2
 //	http2 ping.rtt bdp                 answers to PING, and what windows become
-//	http2 goaway conn.state            how the connection ends
 //	http2 writer.batch                 what one writer takes at once
+//
+// # Events of layer 2
+//
+//	callstack stack.build              a channel stack: its filters, from the top
+//	filter element.init element.destroy op.down op.up  what passes the boundary above each filter
+//	client_channel resolver.update connectivity subchannel.connect  the way to a connection
+//	client_channel lb.pick             which connection a call goes to; it waited for the cause
+//	filter:deadline deadline.arm deadline.fire  the timer, or that of client_channel
+//	filter:max_age age.goaway idle.goaway age.cut  a server ends a connection
 //
 // # Events of layers 3 and 4
 //
-//	cq cq.create shutdown              the life of a completion queue
-//	cq begin_op end_op                 an operation: what begins and ends it is the cause
-//	cq next.wait next.return           a poller asks, and gets an event of any tag
-//	cq pluck.wait pluck.return         the same for one tag
-//	cq callback.run                    a functor is run in place of an event
-//	call call.create call.status       the life of a call
-//	call start_batch batch.reject      operations are taken, or refused
-//	call call.cancel                   this side ends it
-//	call match                         a call goes to a request of the server
-//	filter:deadline deadline.arm deadline.fire  the timer, in layer 2; or client_channel
+//	cq cq.create shutdown begin_op end_op  a queue; what begins and ends an operation is the cause
+//	cq next.wait next.return pluck.wait pluck.return  a poller asks, and gets an event
+//	cq callback.run                    a functor is run in its place
+//	call call.create call.cancel call.status  the life of a call; this side cancels
+//	call start_batch batch.reject match  operations are taken or refused; a request is met
 //	server request_call shutdown       a slot for a call; draining begins
 //	channel channel.create connectivity channel.close   the life of a channel
 //
-// TestTraceCatalogue in tests/peers brings them all, and no others.
+// TestTraceCatalogue in tests/peers brings them all but those of single filters.
 //
 // # Locks
 //
