@@ -234,7 +234,7 @@ func (b *batch) fill(ops []Op) {
 			steps++
 			b.message = o.RecvMessage
 			op.Ops |= transport.OpRecvMessage
-			op.RecvMessage.Limit, op.RecvMessage.LimitName = o.Limit, c.limitName()
+			op.RecvMessage.Limit, op.RecvMessage.LimitName = o.Limit, ""
 			op.RecvMessage.Only = o.Flags&transport.FlagOnlyMessage != 0
 			op.RecvMessage.Ready = (*batchMessage)(b)
 		case RecvStatusOnClient:
@@ -293,13 +293,4 @@ func (c *call) recvList(theirs, own *metadata.List) *metadata.List {
 	}
 	c.state.Or(stateScratch)
 	return own
-}
-
-// limitName says in an error who sets how long a received message may be. The
-// names are those of layer 5, where most users are.
-func (c *call) limitName() string {
-	if c.server != nil {
-		return "server option MaxRecvMsgSize"
-	}
-	return "client option MaxCallRecvMsgSize"
 }

@@ -129,6 +129,7 @@ func newChannelConfig(opts []ChannelOption) channelConfig {
 		o.applyChannel(&cfg)
 	}
 	cfg.endConfig = cfg.endConfig.withDefaults()
+	cfg.nameLimits("client")
 	return cfg
 }
 

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -52,6 +53,13 @@ func (c endConfig) withDefaults() endConfig {
 	}
 	c.codings, _ = c.stack.Compression.Set() // the check of the stack tells the error
 	return c
+}
+
+// nameLimits says what errors call the limits of messages, unless a layer above
+// has said so.
+func (c *endConfig) nameLimits(side string) {
+	c.stack.SendName = cmp.Or(c.stack.SendName, side+" option WithMaxSendMessageSize")
+	c.stack.RecvName = cmp.Or(c.stack.RecvName, side+" option WithMaxRecvMessageSize")
 }
 
 // stackArgs returns what the stack above t is made from.
@@ -118,6 +126,13 @@ func WithMaxRecvMessageSize(n int) Option {
 // default, 0, is no bound.
 func WithMaxSendMessageSize(n int) Option {
 	return endOption(func(c *endConfig) { c.stack.MaxSend = n })
+}
+
+// WithLimitNames says what errors call the limits of messages that are sent and
+// received, for a layer above that sets them by options of its own. The default is
+// the names of the two options here.
+func WithLimitNames(send, recv string) Option {
+	return endOption(func(c *endConfig) { c.stack.SendName, c.stack.RecvName = send, recv })
 }
 
 // WithCompression says how messages are coded over HTTP/2. Without it gzip and

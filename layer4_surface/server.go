@@ -66,6 +66,7 @@ func NewServer(opts ...ServerOption) *Server {
 		o.applyServer(&s.cfg)
 	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
+	s.cfg.nameLimits("server")
 	s.stacks = stacks.Server(serverFilter{}, s.cfg.stack)
 	if err := s.stacks.Check(s.cfg.stackArgs(nil)); err != nil {
 		panic(fmt.Sprintf("surface: NewServer: %v", err))

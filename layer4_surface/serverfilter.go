@@ -137,7 +137,7 @@ func (d *serverHeaders) Run(err error) {
 		s.read = new(transport.StreamOpBatch)
 	}
 	s.read.Ops = transport.OpRecvMessage
-	s.read.RecvMessage.Limit, s.read.RecvMessage.LimitName = 0, c.limitName()
+	s.read.RecvMessage.Limit, s.read.RecvMessage.LimitName = 0, ""
 	s.read.RecvMessage.Only = m.payload == PayloadReadOnly
 	s.read.RecvMessage.Ready = (*serverPayload)(s)
 	c.Ref()

@@ -73,7 +73,7 @@ func newClientConn(channel *surface.Channel, cfg *dialConfig) *ClientConn {
 func (c *dialConfig) channelOptions() []surface.ChannelOption {
 	opts := append([]surface.ChannelOption{
 		surface.WithHTTP2(c.http2), surface.WithLogger(c.logger), surface.WithTrace(c.trace),
-		surface.WithCompression(c.compression),
+		surface.WithCompression(c.compression), surface.WithLimitNames("", "client option MaxCallRecvMsgSize"),
 	}, c.options...)
 	if dial := c.dialer; dial != nil {
 		// The dialer knows the names that it is given, so nobody else resolves

@@ -64,7 +64,7 @@ func NewServer(opts ...ServerOption) *Server {
 	s.unary, s.stream = chainUnaryServer(c.unary), chainStreamServer(c.stream)
 	s.server = surface.NewServer(append([]surface.ServerOption{
 		surface.WithHTTP2(c.http2), surface.WithLogger(s.logger), surface.WithTrace(c.trace),
-		surface.WithCompression(c.compression),
+		surface.WithCompression(c.compression), surface.WithLimitNames("", "server option MaxRecvMsgSize"),
 	}, c.options...)...)
 	s.codings, _ = c.compression.Set() // layer 4 has checked it
 	s.queue = cq.New(cq.Callback, cq.Config{Name: "server", Observer: surface.NewQueueObserver(c.trace)})

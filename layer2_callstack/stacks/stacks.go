@@ -69,6 +69,9 @@ type Options struct {
 	// MaxRecv is the longest message to receive in bytes. 0 means
 	// messagesize.DefaultMaxRecv, less means no limit.
 	MaxRecv int
+	// SendName and RecvName say in errors how the two are set. Empty means "option
+	// MaxSend" and "option MaxRecv".
+	SendName, RecvName string
 
 	// UserAgent stands before the library's own in user-agent. Clients only.
 	UserAgent string
@@ -140,7 +143,7 @@ func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameServer)
 	b.Add(top).BeforeAll()
 	b.Add(maxage.New(o.MaxAge)).Before(messagesize.Name).Enabled(o.MaxAge.Enabled())
-	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv}))
+	b.Add(o.messageSize())
 	b.Add(deadline.New()).After(messagesize.Name)
 	b.Add(httpserver.New()).After(deadline.Name).If(overHTTP)
 	b.Add(compression.New(o.Compression)).After(httpserver.Name).If(overHTTP)
@@ -156,10 +159,15 @@ func Lame(st *status.Status) *callstack.Builder {
 	return b
 }
 
+// messageSize returns the filter that bounds messages.
+func (o Options) messageSize() callstack.Filter {
+	return messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv, SendName: o.SendName, RecvName: o.RecvName})
+}
+
 // addClient adds what every client has.
 func addClient(b *callstack.Builder, o Options) {
 	b.Add(authority.New(o.Authority))
-	b.Add(messagesize.New(messagesize.Config{MaxSend: o.MaxSend, MaxRecv: o.MaxRecv})).After(authority.Name)
+	b.Add(o.messageSize()).After(authority.Name)
 	b.Add(connected.New()).Terminal()
 }
 

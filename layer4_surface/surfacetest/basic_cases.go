@@ -49,9 +49,11 @@ func basicCases() []testCase {
 		{file: "max_message_length", name: "MaxMessageLengthOnServerOnRequestViaChannelArg",
 			server: []surface.ServerOption{surface.WithMaxRecvMessageSize(shorter)}, test: tooLongForServerToRead},
 		{file: "max_message_length", name: "MaxMessageLengthOnClientOnResponseViaChannelArg",
-			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(shorter)}, test: tooLongAnswer},
+			channel: []surface.ChannelOption{surface.WithMaxRecvMessageSize(shorter)},
+			test:    func(r *rig) { tooLongAnswer(r, "client option WithMaxRecvMessageSize") }},
 		{file: "max_message_length", name: "MaxMessageLengthOnServerOnResponseViaChannelArg",
-			server: []surface.ServerOption{surface.WithMaxSendMessageSize(shorter)}, test: tooLongAnswer},
+			server: []surface.ServerOption{surface.WithMaxSendMessageSize(shorter)},
+			test:   func(r *rig) { tooLongAnswer(r, "server option WithMaxSendMessageSize") }},
 		badFlags("SendInitialMetadata", surface.SendInitialMetadata),
 		badFlags("SendMessage", surface.SendMessage),
 		badFlags("SendCloseFromClient", surface.SendCloseFromClient),
@@ -282,13 +284,14 @@ func highInitialSeqno(first uint32) testCase {
 		needs: []Capability{HTTP2, ClientChannel, Raw}, bare: true, test: test}
 }
 
-// wantTooLong checks that the status tells of a message over the limit.
-func (c *clientCall) wantTooLong() {
+// wantTooLong checks that the status tells of a message over the limit that the
+// option sets.
+func (c *clientCall) wantTooLong(option string) {
 	c.r.Helper()
 	c.wantCode(status.ResourceExhausted)
-	for _, n := range []int{len("hello world"), shorter} {
-		if !strings.Contains(c.status.Message, fmt.Sprint(n)) {
-			c.r.Errorf("the status message %q does not say %d", c.status.Message, n)
+	for _, said := range []any{len("hello world"), shorter, option} {
+		if !strings.Contains(c.status.Message, fmt.Sprint(said)) {
+			c.r.Errorf("the status message %q does not say %v", c.status.Message, said)
 		}
 	}
 }
@@ -298,7 +301,7 @@ func tooLongForClientToSend(r *rig) {
 	c := r.call()
 	c.start(1, sendHeaders(), sendMessage("hello world"), sendClose(), c.recvHeaders(), c.recvStatus())
 	r.verify(ok(1))
-	c.wantTooLong()
+	c.wantTooLong("client option WithMaxSendMessageSize")
 }
 
 // tooLongForServerToRead: a message over the server's limit ends the call.
@@ -310,13 +313,13 @@ func tooLongForServerToRead(r *rig) {
 	s.start(102, s.recvClose(), s.recvMessage())
 	r.verify(ok(102), ok(1))
 	r.wantText("the request", s.message, "<nil>")
-	c.wantTooLong()
+	c.wantTooLong("server option WithMaxRecvMessageSize")
 	s.wantCancelled(true)
 }
 
 // tooLongAnswer: an answer over the limit of either end ends the call with
 // another status than the server's.
-func tooLongAnswer(r *rig) {
+func tooLongAnswer(r *rig, option string) {
 	c := r.call()
 	c.start(1, sendHeaders(), sendClose(), c.recvHeaders(), c.recvMessage(), c.recvStatus())
 	s := r.request(101)
@@ -324,5 +327,5 @@ func tooLongAnswer(r *rig) {
 	s.start(102, sendHeaders(), s.recvClose(), sendMessage("hello world"), sendStatus(status.OK, "xyz"))
 	r.verify(ok(102), ok(1))
 	r.wantText("the answer", c.message, "<nil>")
-	c.wantTooLong()
+	c.wantTooLong(option)
 }

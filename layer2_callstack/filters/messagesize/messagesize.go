@@ -4,6 +4,7 @@
 //
 //   - recv_message: where the call has chosen no Limit it becomes the channel's.
 //     The transport refuses a longer message at its prefix and says so.
+//   - An error has the length of the message, the limit, and what to call who sets it.
 //   - send_message: a message that is too long cancels the call with
 //     RESOURCE_EXHAUSTED before any of it is sent. The batch is passed on all
 //     the same: a cancelled stream fails it, so that its callbacks end in order
@@ -34,11 +35,21 @@ type Config struct {
 	// MaxRecv is the longest message to receive. 0 means DefaultMaxRecv, less
 	// means no limit.
 	MaxRecv int
+
+	// SendName and RecvName say in errors how the two limits are set. Empty means
+	// "option MaxSend" and "option MaxRecv".
+	SendName, RecvName string
 }
 
 func (c Config) withDefaults() Config {
 	if c.MaxRecv == 0 {
 		c.MaxRecv = DefaultMaxRecv
+	}
+	if c.SendName == "" {
+		c.SendName = "option MaxSend"
+	}
+	if c.RecvName == "" {
+		c.RecvName = "option MaxRecv"
 	}
 	return c
 }
@@ -60,30 +71,40 @@ type channel struct {
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
-	return &call{callstack.CallBase{Next: next}, ch.cfg}
+	return &call{callstack.CallBase{Next: next}, &ch.cfg}
 }
 
 type call struct {
 	callstack.CallBase
-	cfg Config
+	cfg *Config
 }
 
 func (c *call) StartBatch(b *transport.StreamOpBatch) {
-	if b.Ops.Has(transport.OpRecvMessage) && b.RecvMessage.Limit == 0 {
-		b.RecvMessage.Limit = c.cfg.MaxRecv
+	if b.Ops.Has(transport.OpRecvMessage) {
+		c.limit(&b.RecvMessage)
 	}
 	if b.Ops.Has(transport.OpSendMessage) && c.cfg.MaxSend > 0 {
 		if n := b.SendMessage.Buf.Len(); n > c.cfg.MaxSend {
-			callstack.Cancel(c.Next, tooLong(n, c.cfg.MaxSend))
+			callstack.Cancel(c.Next, c.cfg.tooLong(n))
 		}
 	}
 	c.Next.StartBatch(b)
 }
 
-func tooLong(n, limit int) error {
+// limit fills in what the call has not chosen.
+func (c *call) limit(op *transport.RecvMessage) {
+	if op.Limit == 0 {
+		op.Limit = c.cfg.MaxRecv
+	}
+	if op.LimitName == "" {
+		op.LimitName = c.cfg.RecvName
+	}
+}
+
+func (c *Config) tooLong(n int) error {
 	return &transport.Error{
 		Code:   status.ResourceExhausted,
 		Layer:  Name,
-		Reason: fmt.Sprintf("message of %d bytes exceeds the send limit of %d bytes (option MaxSend)", n, limit),
+		Reason: fmt.Sprintf("a message of %d bytes passes the send limit of %d bytes (%s)", n, c.MaxSend, c.SendName),
 	}
 }

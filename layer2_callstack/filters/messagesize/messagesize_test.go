@@ -77,7 +77,7 @@ func TestSendLimit(t *testing.T) {
 				tr.Streams()[0].Trailers(nil, nil)
 				return
 			}
-			const want = "message of 11 bytes exceeds the send limit of 10 bytes"
+			const want = "a message of 11 bytes passes the send limit of 10 bytes (option MaxSend)"
 			if status.CodeOf(err) != status.ResourceExhausted || !strings.Contains(err.Error(), want) {
 				t.Errorf("error is %v, want RESOURCE_EXHAUSTED with %q", err, want)
 			}
