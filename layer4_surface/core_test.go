@@ -77,8 +77,6 @@ func TestNamesOfCore(t *testing.T) {
 		{"init_test", "", "nothing is global, so nothing is set up and torn down"},
 		{"byte_buffer_reader_test: coded messages", "../layer2_callstack/filters/compression/encoding/message_test.go", "byte_buffer_reader_test"},
 		{"byte_buffer_reader_test: slices", "../layer1_transport/buffer_test.go", "TestAppendGrows"},
-		{"channel_init_test: order and constraints", "../layer2_callstack/builder_test.go", "TestOrder"},
-		{"channel_init_test: terminal filters, the same place twice", "../layer2_callstack/builder_test.go", "TestBuildErrors"},
-		{"channel_init_test: CanPostProcessFilters", "", "whoever builds a stack has the builder in hand"},
+		{"channel_init_test", "../layer2_callstack/core_test.go", "channel_init_test"},
 	})
 }
