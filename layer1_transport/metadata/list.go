@@ -91,6 +91,13 @@ func (l *List) Delete(key string) {
 	l.pairs = slices.DeleteFunc(l.pairs, func(p Pair) bool { return p.Key == key })
 }
 
+// Truncate removes the pairs behind the first n, so that a layer can take back
+// what it has added.
+func (l *List) Truncate(n int) {
+	clear(l.pairs[n:])
+	l.pairs = l.pairs[:n]
+}
+
 // SetStatus fills the slots of grpc-status and grpc-message.
 func (l *List) SetStatus(code uint32, message string) {
 	l.Status, l.HasStatus, l.Message = code, true, message

@@ -72,6 +72,27 @@ func TestListDelete(t *testing.T) {
 	}
 }
 
+func TestListTruncate(t *testing.T) {
+	l := full()
+	l.Truncate(l.Len())
+	if l.Len() != 3 {
+		t.Fatalf("%d pairs are left, want all three", l.Len())
+	}
+	l.Truncate(1)
+	if want := []Pair{{"b", "1"}}; !slices.Equal(l.Pairs(), want) {
+		t.Errorf("%d pairs are left, want the first", l.Len())
+	}
+	for _, p := range l.pairs[:cap(l.pairs)][l.Len():] {
+		if p != (Pair{}) {
+			t.Error("a value that was taken back is kept in memory")
+		}
+	}
+	l.Append("c", "4")
+	if want := []Pair{{"b", "1"}, {"c", "4"}}; !slices.Equal(l.Pairs(), want) {
+		t.Errorf("%d pairs after another Append, want two", l.Len())
+	}
+}
+
 func TestListReset(t *testing.T) {
 	l := full()
 	before := cap(l.pairs)

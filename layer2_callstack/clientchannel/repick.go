@@ -26,6 +26,7 @@ type repick struct {
 	// Guarded by call.mu.
 	passed  heldBatches       // batches that went down, with the callbacks below
 	message *transport.Buffer // theirs, with a reference
+	pairs   int               // of their headers, before filters of the connection added some
 	owed    int               // callbacks that have not come
 	failing bool              // callbacks come that the application must not see
 
@@ -69,6 +70,9 @@ func (r *repick) keepLocked(c *call, b *transport.StreamOpBatch) {
 		r.message = b.SendMessage.Buf
 		r.message.Ref()
 	}
+	if b.Ops.Has(transport.OpSendInitialMetadata) {
+		r.pairs = b.SendInitialMetadata.MD.Len()
+	}
 	if sends := b.Ops & transport.OpsSend; sends != 0 {
 		i := bits.TrailingZeros8(uint8(sends))
 		r.sent[i], b.OnComplete = b.OnComplete, [...]transport.Done{
@@ -90,6 +94,9 @@ func (r *repick) restoreLocked(b *transport.StreamOpBatch) {
 	}
 	if b.Ops.Has(transport.OpSendMessage) {
 		b.SendMessage.Buf, r.message = r.message, nil
+	}
+	if md := b.SendInitialMetadata.MD; b.Ops.Has(transport.OpSendInitialMetadata) && md.Len() > r.pairs {
+		md.Truncate(r.pairs) // those of the next connection add theirs
 	}
 	if sends := b.Ops & transport.OpsSend; sends != 0 {
 		b.OnComplete = r.sent[bits.TrailingZeros8(uint8(sends))]
