@@ -215,6 +215,8 @@ func TestBuildErrors(t *testing.T) {
 			b.Add(named{name: "z"}).Terminal()
 			b.Add(checked{named{name: "a"}, func() error { return broken }}).Enabled(false)
 		}, `filter "a": option X is 7`},
+		{"NewFilter without a function", func(b *callstack.Builder) { b.Add(callstack.NewFilter("a", nil)).Terminal() },
+			`filter "a": NewFilter was given no function`},
 		{"a Validate that panics", func(b *callstack.Builder) {
 			b.Add(checked{named{name: "a"}, func() error { panic("boom") }}).Terminal()
 		}, `filter "a": Validate panicked: boom`},

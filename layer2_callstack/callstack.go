@@ -1,6 +1,7 @@
 package callstack
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
@@ -161,6 +162,37 @@ func (a *CallArgs) TraceArm(sink trace.Sink, component string, deadline time.Tim
 func (a *CallArgs) TraceFire(sink trace.Sink, component string) trace.EventID {
 	return sink.Emit(&trace.Event{Cause: a.Cause, Layer: 2, Component: component, Op: deadlineFire, Call: a.CallID})
 }
+
+// NewFilter returns a filter that has nothing to remember of a channel. newCall
+// returns its part of one call block, as [ChannelElem].NewCall does.
+func NewFilter(name string, newCall func(next CallElem) CallElem) Filter {
+	return callFilter{name, newCall}
+}
+
+type callFilter struct {
+	name    string
+	newCall func(next CallElem) CallElem
+}
+
+func (f callFilter) Name() string { return f.name }
+
+func (f callFilter) Validate() error {
+	if f.newCall == nil {
+		return errors.New("NewFilter was given no function")
+	}
+	return nil
+}
+
+func (f callFilter) NewChannel(_ *ChannelArgs, next ChannelElem) (ChannelElem, error) {
+	return &callChannel{ChannelBase{Next: next}, f.newCall}, nil
+}
+
+type callChannel struct {
+	ChannelBase
+	newCall func(next CallElem) CallElem
+}
+
+func (ch *callChannel) NewCall(next CallElem) CallElem { return ch.newCall(next) }
 
 // ChannelBase is embedded in channel elements. It passes everything on.
 type ChannelBase struct {

@@ -46,6 +46,6 @@
 // # Reading order
 //
 // callstack.go, stack.go, builder.go, sort.go, block.go, cancel.go, probe.go;
-// then filters/authority, the smallest filter, and filters/httpclient, one
-// that works in both directions; then stacks.
+// then filters/doc.go, how to write a filter, filters/authority, the smallest one,
+// and filters/httpclient, which works in both directions; then stacks.
 package callstack

@@ -1,0 +1,56 @@
+// Package filters is the folder of all filters, and the page on how to write one.
+//
+// A call is batches of operations that go down a stack of filters to a connection,
+// and callbacks that come up. A filter sees both: callstack.CallElem.
+//
+//	made by    how often                         and then
+//	NewChannel once a connection, or a channel   Destroy, after the last call
+//	NewCall    a few times: blocks are reused    Init, StartBatch…, callbacks…, Reset: for each call
+//
+// # Shapes
+//
+// Four, each an example below: look at what goes down (down), look at what comes up
+// (up), end a call (end), keep a call and go on later (hold). Copy one, or folder
+// template, which has options, state of all connections, and tests.
+//
+// # Rules
+//
+//   - Pass each batch on once, with Next.StartBatch as the last thing you do with
+//     it; one that is dropped is a call that hangs. A cancel passes at once.
+//   - In the place of a callback, run that one, once, as the last thing you do.
+//     Then the batch is gone, and the call may be; copy what you need later.
+//   - Do not wait, sleep or block: StartBatch runs on the application's goroutine,
+//     callbacks run on the one that reads the connection, for all of its calls.
+//   - Callbacks of a call never run at the same time; batches do, beside callbacks
+//     and each other. What both use is atomic or has a lock, not held while calling.
+//   - To end a call, callstack.Cancel it from Next and pass the batch on. Failing
+//     the batch yourself would run its callbacks beside others.
+//   - A fault found on the way up is the error of that callback, of the one of
+//     recv_trailing_metadata, and a cancel: the application, its end, and the peer.
+//   - A timer or goroutine refers to args.Owner until it is done, or the block is
+//     another call's by then. It cancels from args.Top.
+//   - Reset forgets everything, also what was never answered.
+//   - An error is a transport.Error with your filter's name and what to do; values
+//     of metadata and messages stay out of errors and logs.
+//
+// # Place
+//
+//	surface.WithChannelFilter, stubs too  top of CLIENT_CHANNEL        once a call
+//	surface.WithFilter on a channel       each connection's stack      once an attempt
+//	surface.WithFilter on a server        each connection's stack      once a call
+//
+// A stacks.Extra has the filter and its neighbours: After "server", to see a
+// request first; Before "compression", to see messages as they were written, After
+// it for what is on the wire. Names and order are in package stacks. Where nothing
+// is said the name decides. What cannot be is an error of NewChannel, a panic of
+// NewServer.
+//
+// # Tests
+//
+// callstacktest.Run is these rules as a test; its Transport lets a test play the
+// peer. Each folder here has both.
+//
+// # Reading order
+//
+// template, authority, messagesize, calllog, httpclient, deadline, compression.
+package filters
