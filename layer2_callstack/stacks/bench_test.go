@@ -2,6 +2,7 @@ package stacks_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/calllog"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
@@ -40,6 +42,8 @@ type buildFunc func(tb testing.TB, tr *callstacktest.Transport) *callstack.Chann
 // and the test's own batches, which every other row has too.
 func filterRows() (rows []row) {
 	never, hour := time.Time{}, time.Now().Add(time.Hour)
+	log := calllog.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	quiet := calllog.Config{Logger: slog.New(slog.DiscardHandler)}
 	for _, r := range []struct {
 		name     string
 		side     callstacktest.Side
@@ -53,6 +57,8 @@ func filterRows() (rows []row) {
 		{"deadline/side=client/armed", callstacktest.Client, hour, []callstack.Filter{deadline.New()}},
 		{"http_client/side=client", callstacktest.Client, never, []callstack.Filter{httpclient.New(httpclient.Config{})}},
 		{"compression/side=client", callstacktest.Client, never, []callstack.Filter{compression.New(compression.Config{})}},
+		{"call_log/side=client", callstacktest.Client, never, []callstack.Filter{calllog.New(log)}},
+		{"call_log/side=client/off", callstacktest.Client, never, []callstack.Filter{calllog.New(quiet)}},
 		{"none/side=server", callstacktest.Server, never, nil},
 		{"max_age/side=server", callstacktest.Server, never, []callstack.Filter{maxage.New(maxage.Config{MaxConnectionAge: time.Hour, MaxConnectionIdle: time.Hour})}},
 		{"message_size/side=server", callstacktest.Server, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},
@@ -60,6 +66,8 @@ func filterRows() (rows []row) {
 		{"deadline/side=server/armed", callstacktest.Server, hour, []callstack.Filter{deadline.New()}},
 		{"http_server/side=server", callstacktest.Server, never, []callstack.Filter{httpserver.New()}},
 		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New(compression.Config{})}},
+		{"call_log/side=server", callstacktest.Server, never, []callstack.Filter{calllog.New(log)}},
+		{"call_log/side=server/off", callstacktest.Server, never, []callstack.Filter{calllog.New(quiet)}},
 	} {
 		rows = append(rows, row{r.name, r.side, r.deadline, func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
 			return callstacktest.Build(tb, tr, r.filters...)
