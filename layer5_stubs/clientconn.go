@@ -75,6 +75,9 @@ func (c *dialConfig) channelOptions() []surface.ChannelOption {
 		surface.WithHTTP2(c.http2), surface.WithLogger(c.logger), surface.WithTrace(c.trace),
 		surface.WithCompression(c.compression), surface.WithLimitNames("", "client option MaxCallRecvMsgSize"),
 	}, c.options...)
+	for _, f := range c.filters {
+		opts = append(opts, surface.WithFilter(f))
+	}
 	if dial := c.dialer; dial != nil {
 		// The dialer knows the names that it is given, so nobody else resolves
 		// a target that is only such a name.

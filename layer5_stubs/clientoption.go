@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
+	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
@@ -38,6 +39,7 @@ type endConfig struct {
 	trace  trace.Sink
 
 	compression CompressionConfig
+	filters     []ExtraFilter
 }
 
 type endOption func(*endConfig)
@@ -60,6 +62,21 @@ func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { 
 func WithMaxHeaderListSize(n uint32) Option {
 	return endOption(func(c *endConfig) { c.http2.MaxHeaderList = n })
 }
+
+// An ExtraFilter is a filter of one's own with its place: Filter, and the filters
+// Before and After which it is to stand.
+type ExtraFilter = stacks.Extra
+
+// WithFilter adds a filter to the stack of every connection, where it sees each
+// attempt of a call. Package filters of layer 2 is the page on how to write one.
+// With a filter that cannot be NewClient fails and NewServer panics.
+func WithFilter(extra ExtraFilter) Option {
+	return endOption(func(c *endConfig) { c.filters = append(c.filters, extra) })
+}
+
+// WithChannelFilter adds a filter that a call passes once, before there is a
+// connection for it.
+func WithChannelFilter(extra ExtraFilter) DialOption { return passOn(surface.WithChannelFilter(extra)) }
 
 // A dialConfig is what the options of a ClientConn say.
 type dialConfig struct {

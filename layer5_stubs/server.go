@@ -49,7 +49,8 @@ var _ ServiceRegistrar = (*Server)(nil)
 // ErrServerStopped is returned by Serve after Shutdown or Stop.
 var ErrServerStopped = errors.New("stubs: the server has been stopped")
 
-// NewServer returns a server without services. It does no I/O.
+// NewServer returns a server without services. It does no I/O. It panics if what
+// the options ask for cannot be, with what is wrong.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{services: map[string]*ServiceDesc{}, stopped: make(chan struct{})}
 	for _, o := range opts {
@@ -62,10 +63,7 @@ func NewServer(opts ...ServerOption) *Server {
 	}
 	s.trace = observer{c.trace}
 	s.unary, s.stream = chainUnaryServer(c.unary), chainStreamServer(c.stream)
-	s.server = surface.NewServer(append([]surface.ServerOption{
-		surface.WithHTTP2(c.http2), surface.WithLogger(s.logger), surface.WithTrace(c.trace),
-		surface.WithCompression(c.compression), surface.WithLimitNames("", "server option MaxRecvMsgSize"),
-	}, c.options...)...)
+	s.server = surface.NewServer(c.serverOptions()...)
 	s.codings, _ = c.compression.Set() // layer 4 has checked it
 	s.queue = cq.New(cq.Callback, cq.Config{Name: "server", Observer: surface.NewQueueObserver(c.trace)})
 	err := s.server.RegisterCompletionQueue(s.queue)

@@ -29,6 +29,18 @@ type serverOption func(*serverConfig)
 
 func (f serverOption) applyServer(c *serverConfig) { f(c) }
 
+// serverOptions turns c into options of layer 4.
+func (c *serverConfig) serverOptions() []surface.ServerOption {
+	opts := append([]surface.ServerOption{
+		surface.WithHTTP2(c.http2), surface.WithLogger(c.logger), surface.WithTrace(c.trace),
+		surface.WithCompression(c.compression), surface.WithLimitNames("", "server option MaxRecvMsgSize"),
+	}, c.options...)
+	for _, f := range c.filters {
+		opts = append(opts, surface.WithFilter(f))
+	}
+	return opts
+}
+
 // Creds secures the connections. The default is plain text.
 func Creds(creds credentials.TransportCredentials) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithCredentials(creds)) })
