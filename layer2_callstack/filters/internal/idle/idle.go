@@ -1,27 +1,28 @@
 // Package idle counts the calls of a channel, and says when there were none for
 // some time.
 //
-//	           timer: calls are open            the last one ends
-//	watching ──────────────────────▶ asleep ──────────────────────▶ watching
-//	   │ ▲ timer: calls were open      ▲
-//	   │ └─ look again in an eighth    │
-//	   └──timer: none for the time─────┘ idle
+//	           a look: calls are open         the last one ends
+//	watching ──────────────────────▶ asleep ────────────────────▶ watching
+//	  │ ▲ a look: calls were open       ▲
+//	  │ └─ the time begins again        │
+//	  └──a look: none for the time──────┘ idle
 //
 // # Contract
 //
-//   - A call costs two atomic additions: nobody looks at the clock or touches
-//     the timer for it, except at the end of a call that a timer has found open.
+//   - A call costs two atomic additions: nobody reads the clock or touches the
+//     timer for it, except at the end of a call that was open when the timer looked.
+//   - The timer looks eight times in the time, and not while a call is open.
 //   - It is never said that there were no calls before the time is over, counted
 //     from the end of the last call. It is said at the latest an eighth of the
-//     time later, or a millisecond if that is more: the timer that finds that
-//     calls came and went does not know when.
+//     time later, or a millisecond if that is more: a look that finds that calls
+//     came and went does not know when.
 //   - It is said once, and again only after another call.
 //   - After Stop nothing runs.
 //
 // # Goroutines
 //
 //	name   started by              ends when
-//	fire   the runtime's timer     the function that was given to Start returns
+//	look   the runtime's timer     the function that was given to Start returns
 //
 // # Locks
 //
@@ -59,7 +60,8 @@ const (
 	asleep     = 1 << 31 // no timer is armed; the end of the last call arms it
 	open       = asleep - 1
 
-	// looks is how often the timer looks, in the time, while calls come and go.
+	// looks is how often the timer looks, in the time, and leastGap how long it
+	// waits between two looks at least.
 	looks    = 8
 	leastGap = time.Millisecond
 )
@@ -72,8 +74,10 @@ func (w *Watch) Start(after time.Duration, idle func()) {
 	w.after, w.idle = after, idle
 	w.quiet = time.Now()
 	w.timers.Add(1)
-	w.timer = time.AfterFunc(after, w.fire)
+	w.timer = time.AfterFunc(min(after, w.gap()), w.look)
 }
+
+func (w *Watch) gap() time.Duration { return max(w.after/looks, leastGap) }
 
 // Begin counts a call.
 func (w *Watch) Begin() { w.state.Add(1<<begunShift | 1) }
@@ -97,8 +101,8 @@ func (w *Watch) wake() {
 	w.armLocked(w.after)
 }
 
-// fire runs when the timer does.
-func (w *Watch) fire() {
+// look runs when the timer does.
+func (w *Watch) look() {
 	defer w.timers.Done()
 	if w.due() {
 		w.idle()
@@ -116,7 +120,7 @@ func (w *Watch) due() bool {
 		switch {
 		case s&open == 0 && uint32(s>>begunShift) != w.begun:
 			w.quietLocked(s)
-			w.armLocked(max(w.after/looks, leastGap))
+			w.armLocked(w.after)
 			return false
 		case s&open == 0 && left > 0:
 			w.armLocked(left)
@@ -134,10 +138,11 @@ func (w *Watch) quietLocked(s uint64) {
 	w.quiet, w.begun = time.Now(), uint32(s>>begunShift)
 }
 
-// armLocked arms the timer, which is not armed. Caller holds w.mu.
-func (w *Watch) armLocked(d time.Duration) {
+// armLocked arms the timer, which is not armed, for the next look or for when the
+// time is over, whatever comes first. Caller holds w.mu.
+func (w *Watch) armLocked(left time.Duration) {
 	w.timers.Add(1)
-	w.timer.Reset(d)
+	w.timer.Reset(min(left, w.gap()))
 }
 
 // Stop ends the watch and waits until the function does not run any more. It must

@@ -40,17 +40,18 @@ func TestWhenIdle(t *testing.T) {
 		want  time.Duration // the first time
 	}{
 		{"no call at all", nil, 8 * s},
-		{"a call that is over when the timer looks", [][2]time.Duration{{1 * s, 2 * s}}, 16 * s}, // seen at 8 s
+		{"a call between two looks", [][2]time.Duration{{1200 * ms, 1400 * ms}}, 10 * s},
+		{"a call that a look finds open", [][2]time.Duration{{1200 * ms, 2300 * ms}}, 10*s + 300*ms},
 		{"a call just before it would be said", [][2]time.Duration{{8*s - 1, 8*s - 1}}, 16 * s},
-		{"a call that the timer finds open", [][2]time.Duration{{1 * s, 30*s + 1}}, 38*s + 1},
-		{"a call that begins while the last one ends", [][2]time.Duration{{1 * s, 30 * s}, {30 * s, 40 * s}}, 48 * s},
+		{"a long call", [][2]time.Duration{{1200 * ms, 30*s + 1}}, 38*s + 1},
+		{"a call that begins while the last one ends", [][2]time.Duration{{1200 * ms, 30 * s}, {30 * s, 40 * s}}, 48 * s},
 		{"calls one after another, the last between two looks", [][2]time.Duration{
-			{0, 7 * s}, {7 * s, 8*s - 1}, {8*s + 1, 8*s + 2}, {9*s + 500*ms, 9*s + 501*ms},
-		}, 18 * s}, // looked at 8, 9 and 10 s
+			{0, 7*s + 2*ms}, {7*s + ms, 8*s - 1}, {8*s + 10*ms, 8*s + 11*ms}, {9*s + 500*ms, 9*s + 501*ms},
+		}, 17*s + 999*ms + 999999}, // the call that ends at 8 s - 1 was found open
 		{"a call for each look", [][2]time.Duration{
-			{7 * s, 7*s + 1}, {8*s + ms, 8*s + ms}, {9*s + ms, 9*s + ms}, {10*s + ms, 10*s + ms}, {10*s + 2*ms, 10*s + 3*ms},
-		}, 19 * s},
-		{"a call while it waits for the rest of the time", [][2]time.Duration{{1 * s, 2 * s}, {12 * s, 13 * s}}, 24 * s}, // seen at 16 s
+			{7*s + ms, 7*s + 2*ms}, {8*s + ms, 8*s + 2*ms}, {9*s + ms, 9*s + 2*ms}, {9*s + 3*ms, 9*s + 4*ms},
+		}, 18 * s},
+		{"a call just after a look", [][2]time.Duration{{7*s + 1, 7*s + 1}}, 16 * s},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,7 +67,7 @@ func TestWhenIdle(t *testing.T) {
 				if len(got) != 1 || got[0] != tc.want {
 					t.Errorf("said at %v, want once at %v", got, tc.want)
 				}
-				if len(got) == 1 && (got[0] < last+after || len(tc.calls) > 0 && got[0] > last+after+after) {
+				if len(got) == 1 && (got[0] < last+after || got[0] > last+after+after/looks) {
 					t.Errorf("said %v after the last call", got[0]-last)
 				}
 			})
