@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -52,7 +53,8 @@ const allOps = transport.OpsSend | transport.OpsRecv
 
 // Run exercises the contract of [callstack.CallElem] on a filter in a stack of
 // its own, above a transport that does nothing wrong. The filter must let such
-// a call through.
+// a call through. It may take its time: each case is run in a bubble of package
+// synctest, where what the filter has begun ends before the peer goes on.
 func Run(t *testing.T, side Side, f callstack.Filter) {
 	for _, tc := range []struct {
 		name string // the sentence of the contract under test
@@ -67,10 +69,12 @@ func Run(t *testing.T, side Side, f callstack.Filter) {
 		{"a transport operation is passed on", testTransportOp},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			tr := &Transport{}
-			s := Build(t, tr, f)
-			defer s.Destroy()
-			tc.test(t, side, s, tr)
+			synctest.Test(t, func(t *testing.T) {
+				tr := &Transport{}
+				s := Build(t, tr, f)
+				defer s.Destroy()
+				tc.test(t, side, s, tr)
+			})
 		})
 	}
 }
@@ -92,6 +96,17 @@ func finish(side Side, st *Stream) {
 	st.Trailers(side.FillTrailers, nil)
 }
 
+// play is finish for a filter that may take its time.
+func play(side Side, st *Stream) {
+	synctest.Wait()
+	st.Headers(side.FillHeaders, nil)
+	synctest.Wait()
+	st.Message(transport.NewBuffer(0), nil)
+	synctest.Wait()
+	st.Trailers(side.FillTrailers, nil)
+	synctest.Wait()
+}
+
 // wantAll checks that the callbacks of b ran in that order, each with an error
 // that matches want.
 func wantAll(t *testing.T, b *Batch, want error, order ...string) {
@@ -110,7 +125,7 @@ func testSuccess(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transpo
 	c := begin(t, side, s)
 	defer c.Unref()
 	b := c.Do(allOps)
-	finish(side, tr.Streams()[0])
+	play(side, tr.Streams()[0])
 	wantAll(t, b, nil, "sent", "headers", "message", "trailers")
 	b.RecvMessage.Message.Release()
 }
@@ -122,7 +137,7 @@ func testSeparate(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transp
 	for op := transport.OpSendInitialMetadata; op <= transport.OpRecvTrailingMetadata; op <<= 1 {
 		batches = append(batches, c.Do(op))
 	}
-	finish(side, tr.Streams()[0])
+	play(side, tr.Streams()[0])
 	for i, name := range []string{"sent", "sent", "sent", "headers", "message", "trailers"} {
 		wantAll(t, batches[i], nil, name)
 	}
@@ -133,6 +148,7 @@ func testCancel(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transpor
 	c := begin(t, side, s)
 	defer c.Unref()
 	b := c.Do(transport.OpSendInitialMetadata | transport.OpsRecv)
+	synctest.Wait()
 	why := errors.New("cancelled by the test")
 	c.Do(transport.OpCancelStream, func(b *Batch) { b.CancelErr = why })
 	if got := tr.Streams()[0].Canceled(); !errors.Is(got, why) {
@@ -167,6 +183,7 @@ func testTransportError(t *testing.T, side Side, s *callstack.ChannelStack, tr *
 	defer c.Unref()
 	tr.HoldSends = true
 	b := c.Do(allOps)
+	synctest.Wait()
 	lost := &transport.Error{Code: status.Unavailable, Layer: "fake", Reason: "connection lost"}
 	st := tr.Streams()[0]
 	st.Trailers(nil, lost)
@@ -181,7 +198,7 @@ func testRecycled(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transp
 			t.Fatalf("Init of use %d: %v", use, err)
 		}
 		b := c.Do(allOps)
-		finish(side, tr.Streams()[0])
+		play(side, tr.Streams()[0])
 		wantAll(t, b, nil, "sent", "headers", "message", "trailers")
 		b.RecvMessage.Message.Release()
 		c.Unref()
