@@ -125,6 +125,10 @@ type CallArgs struct {
 	// client_auth asks them for their fields.
 	Credentials credentials.PerRPCCredentials
 
+	// Principal is who calls, as the hook of server_auth has found out; nil for
+	// nobody. It is there when the headers go up.
+	Principal any
+
 	// Top is the stack's first element, set by [CallStack.Init]. Whoever ends
 	// the call from outside, such as a timer, cancels it from there, so that
 	// every filter which holds batches hears of it.

@@ -22,7 +22,7 @@ type RequestedCall struct {
 	// the zero Call if the event was no success: the server is shutting down.
 	Call Call
 
-	// Details is who is called, and until when.
+	// Details is who is called, until when, and by whom.
 	Details CallDetails
 
 	// Metadata is the client's headers, valid until Call is released.
@@ -58,6 +58,10 @@ type CallDetails struct {
 	Method   string    // "/service/method"
 	Host     string    // what the client takes the server for
 	Deadline time.Time // zero for never
+
+	// Principal is who calls, in the words of the hook of [WithServerAuth]; nil
+	// without one.
+	Principal any
 }
 
 // An Allocator hands out slots when calls come. AllocateRequest runs on the

@@ -16,6 +16,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -246,6 +247,14 @@ func (l PendingLimits) withDefaults() PendingLimits {
 // WithPendingLimits bounds the calls that wait for a request.
 func WithPendingLimits(l PendingLimits) ServerOption {
 	return serverOption(func(c *serverConfig) { c.pending = l })
+}
+
+// WithServerAuth makes a hook decide about every call when its headers are there,
+// before the application hears of it and before any message is read. Who the hook
+// has found the caller to be is in [CallDetails]. One without a Process is a panic
+// of NewServer; of several the last counts.
+func WithServerAuth(cfg serverauth.Config) ServerOption {
+	return serverOption(func(c *serverConfig) { c.stack.ServerAuth = &cfg })
 }
 
 // WithHandshakeTimeout bounds the time from accepting a connection to the first

@@ -230,7 +230,7 @@ func (s *serverCall) publish(req *RequestedCall) {
 	c, md := s.call, &s.call.recv.initial
 	c.Ref() // the handle's
 	req.Call = Call{c: c, generation: c.Generation()}
-	req.Details = CallDetails{Method: md.Path, Host: md.Authority, Deadline: md.Deadline}
+	req.Details = CallDetails{Method: md.Path, Host: md.Authority, Deadline: md.Deadline, Principal: c.stack.Args.Principal}
 	req.Metadata = md
 	req.Payload, s.payload = s.payload, nil
 	if c.queue = req.BoundTo; c.queue == nil {

@@ -35,8 +35,23 @@ func (c *constant) Bidi(stream stubs.BidiStreamingServer[testpb.Request, testpb.
 
 // TestAllocsInvoke pins what a unary call allocates without options and
 // deadline: nothing on the client; on the server the context and the request.
-func TestAllocsInvoke(t *testing.T) {
-	f := newFixture(t, &constant{response: new(testpb.Response)}, options{})
+func TestAllocsInvoke(t *testing.T) { testAllocsInvoke(t, options{}) }
+
+// TestAllocsGate: what decides about calls adds nothing to that, unless the hook
+// asks for a goroutine.
+func TestAllocsGate(t *testing.T) {
+	hook := func(_ context.Context, r *stubs.AuthRequest) error {
+		r.Principal = r.Peer
+		return nil
+	}
+	testAllocsInvoke(t, options{server: []stubs.ServerOption{
+		stubs.ServerAuth(stubs.ServerAuthConfig{Process: hook, Inline: true}),
+	}})
+}
+
+func testAllocsInvoke(t *testing.T, o options) {
+	t.Helper()
+	f := newFixture(t, &constant{response: new(testpb.Response)}, o)
 	ctx, in, out := context.Background(), new(testpb.Request), new(testpb.Response)
 	call := func() {
 		if err := f.cc.Invoke(ctx, testpb.Test_Unary_FullMethodName, in, out); err != nil {

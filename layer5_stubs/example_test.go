@@ -18,12 +18,17 @@ import (
 
 // serveExample serves an echo on a free port of this machine.
 func serveExample(opts ...stubs.ServerOption) (s *stubs.Server, target string) {
+	return serveAs(new(echo), opts...)
+}
+
+// serveAs serves impl on a free port of this machine.
+func serveAs(impl testpb.TestServer, opts ...stubs.ServerOption) (s *stubs.Server, target string) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	s = stubs.NewServer(opts...)
-	testpb.RegisterTestServer(s, new(echo))
+	testpb.RegisterTestServer(s, impl)
 	go func() {
 		if err := s.Serve(lis); err != nil {
 			log.Print(err)

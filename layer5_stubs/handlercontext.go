@@ -10,6 +10,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
@@ -28,16 +29,16 @@ var (
 // memory of the call then.
 type handlerContext struct {
 	// Set by newHandlerContext, read-only afterwards.
-	method   *serverMethod
-	peer     *peer.Peer
-	deadline time.Time
+	method    *serverMethod
+	peer      *peer.Peer
+	principal any
+	deadline  time.Time
 
 	mu sync.Mutex // a leaf
 	// Guarded by mu.
 	call   *serverCall // nil once the handler has returned
-	md     metadata.MD // made of the client's headers when asked for
-	hasMD  bool
-	err    error // not nil once the context has ended
+	md     metadata.MD // made of the client's headers when asked for, nil before
+	err    error       // not nil once the context has ended
 	cause  error
 	inner  context.Context // made for Done and for contexts that are derived
 	cancel context.CancelCauseFunc
@@ -47,7 +48,8 @@ type handlerContext struct {
 var _ context.Context = (*handlerContext)(nil)
 
 func newHandlerContext(c *serverCall) *handlerContext {
-	return &handlerContext{method: c.method, peer: c.req.Call.Peer(), deadline: c.req.Details.Deadline, call: c}
+	d := &c.req.Details
+	return &handlerContext{method: c.method, peer: c.req.Call.Peer(), principal: d.Principal, deadline: d.Deadline, call: c}
 }
 
 // Deadline returns until when the client waits.
@@ -82,6 +84,8 @@ func (c *handlerContext) Value(key any) any {
 			return c.peer
 		}
 		return nil
+	case serverauth.Key():
+		return c.principal
 	}
 	// Package context looks for a context of its own under a key of this type,
 	// to derive from it and to read its cause. If it ever changes that, derived
@@ -117,8 +121,8 @@ func (c *handlerContext) std() context.Context {
 func (c *handlerContext) incoming() metadata.MD {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.hasMD && c.call != nil {
-		c.md, c.hasMD = incomingMD(c.call.req.Metadata), true
+	if c.md == nil && c.call != nil {
+		c.md = incomingMD(c.call.req.Metadata)
 	}
 	return c.md
 }
@@ -207,6 +211,11 @@ func Method(ctx context.Context) (method string, ok bool) {
 	}
 	return c.method.path, true
 }
+
+// Principal returns who calls: what the hook of [ServerAuth] has left in
+// [AuthRequest]. It is nil if there is no hook, or if ctx is not a handler's; a
+// test of a handler makes such a ctx with serverauth.NewContext.
+func Principal(ctx context.Context) any { return serverauth.FromContext(ctx) }
 
 // Draining returns a channel that is closed when the server begins to shut
 // down. A handler without an end of its own then comes to one. It is nil if ctx

@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
 
@@ -112,6 +113,20 @@ func MaxConnectionAge(age, grace time.Duration) ServerOption {
 // ended then, within an eighth of the time more. The default, 0, is no bound.
 func MaxConnectionIdle(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnectionIdle(d)) })
+}
+
+// A ServerAuthConfig is the hook of [ServerAuth] and how it is run.
+type ServerAuthConfig = serverauth.Config
+
+// An AuthRequest is a call that a hook of [ServerAuth] decides about.
+type AuthRequest = serverauth.Request
+
+// ServerAuth makes a hook decide about every call when its headers are there,
+// before any handler or interceptor and before a message is read. Handlers learn
+// from [Principal] who calls. An error of the hook ends the call: one of package
+// status as it stands; any other as UNAUTHENTICATED, and its text is not sent.
+func ServerAuth(cfg ServerAuthConfig) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithServerAuth(cfg)) })
 }
 
 // UnaryInterceptor puts one interceptor around all those of

@@ -23,6 +23,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -65,6 +66,7 @@ func filterRows() (rows []row) {
 		{"deadline/side=server", callstacktest.Server, never, []callstack.Filter{deadline.New()}},
 		{"deadline/side=server/armed", callstacktest.Server, hour, []callstack.Filter{deadline.New()}},
 		{"http_server/side=server", callstacktest.Server, never, []callstack.Filter{httpserver.New()}},
+		{"server_auth/side=server", callstacktest.Server, never, []callstack.Filter{serverauth.New(*allServer.ServerAuth)}},
 		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New(compression.Config{})}},
 		{"call_log/side=server", callstacktest.Server, never, []callstack.Filter{calllog.New(log)}},
 		{"call_log/side=server/off", callstacktest.Server, never, []callstack.Filter{calllog.New(quiet)}},

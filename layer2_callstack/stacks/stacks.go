@@ -4,7 +4,7 @@
 //	CLIENT_CHANNEL     client_channel
 //	CLIENT_SUBCHANNEL  authority message_size http_client compression connected
 //	CLIENT_DIRECT      authority message_size deadline [http_client compression] connected
-//	SERVER             server [max_age] message_size deadline http_server compression connected
+//	SERVER             server [server_auth] [max_age] message_size deadline http_server compression connected
 //	LAME               lame
 //
 // CLIENT_SUBCHANNEL stands under client_channel, which watches the deadline
@@ -36,6 +36,7 @@
 package stacks
 
 import (
+	"context"
 	"slices"
 
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -49,6 +50,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/lame"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 )
 
 // The names of the stacks.
@@ -85,6 +87,8 @@ type Options struct {
 
 	// MaxAge says how old connections may become. Servers only.
 	MaxAge maxage.Config
+	// ServerAuth is the hook that decides about calls, nil for none. Servers only.
+	ServerAuth *serverauth.Config
 
 	// Extra are more filters for the stacks of connections and transports, with
 	// the places where they are to stand.
@@ -142,6 +146,7 @@ func ClientDirect(o Options, http bool) *callstack.Builder {
 func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameServer)
 	b.Add(top).BeforeAll()
+	b.Add(o.serverAuth()).Before(maxage.Name).Enabled(o.ServerAuth != nil)
 	b.Add(maxage.New(o.MaxAge)).Before(messagesize.Name).Enabled(o.MaxAge.Enabled())
 	b.Add(o.messageSize())
 	b.Add(deadline.New()).After(messagesize.Name)
@@ -150,6 +155,15 @@ func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b.Add(connected.New()).Terminal()
 	addExtra(b, o.Extra)
 	return b
+}
+
+// serverAuth returns the filter, also where it is left out: others may be placed
+// by its name.
+func (o *Options) serverAuth() callstack.Filter {
+	if o.ServerAuth != nil {
+		return serverauth.New(*o.ServerAuth)
+	}
+	return serverauth.New(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return nil }})
 }
 
 // Lame returns the stack of a channel whose calls all end with st.

@@ -1,6 +1,7 @@
 package stacks_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -32,6 +34,13 @@ func (*passChannel) NewCall(next callstack.CallElem) callstack.CallElem {
 }
 
 const top = pass("server")
+
+// allServer has every optional filter of a server.
+var allServer = stacks.Options{
+	ServerAuth: &serverauth.Config{Process: letIn, Inline: true},
+}
+
+func letIn(context.Context, *serverauth.Request) error { return nil }
 
 func TestStandardStacks(t *testing.T) {
 	extra := stacks.Options{Extra: []stacks.Extra{
@@ -56,6 +65,10 @@ func TestStandardStacks(t *testing.T) {
 			"SERVER server max_age message_size deadline http_server compression connected"},
 		{"a server in the process", "inproc", stacks.Server(top, stacks.Options{}),
 			"SERVER server message_size deadline connected"},
+		{"a server with everything", "http2", stacks.Server(top, allServer),
+			"SERVER server server_auth message_size deadline http_server compression connected"},
+		{"a server in the process with everything", "inproc", stacks.Server(top, allServer),
+			"SERVER server server_auth message_size deadline connected"},
 		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
 		{"a channel with more filters", "http2", stacks.ClientSubchannel(extra),
 			"CLIENT_SUBCHANNEL a_filter authority message_size client_auth http_client compression connected"},

@@ -15,6 +15,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/code"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	stubs "github.com/strata-grpc/strata/layer5_stubs"
 )
 
 // patience is how long anything here may take before it counts as hanging. It
@@ -106,7 +108,8 @@ type serverOptions struct {
 	maxCalls uint32           // concurrent streams of a connection; 0: the default
 	maxAge   time.Duration    // of a connection, with a grace of maxGrace; 0: none
 	maxGrace time.Duration
-	conns    *atomic.Int64 // counts the connections, if it is not nil
+	conns    *atomic.Int64        // counts the connections, if it is not nil
+	strata   []stubs.ServerOption // more for Strata
 }
 
 // listen opens the listener of a server.
@@ -131,6 +134,7 @@ func (l *countingListener) Accept() (net.Conn, error) {
 		l.conns.Add(1)
 	}
 	return c, err
+
 }
 
 type clientOptions struct {

@@ -35,7 +35,7 @@ func (l strataLib) serve(t *testing.T, h handlers, o serverOptions) *runningServ
 	if o.maxAge != 0 {
 		opts = append(opts, stubs.MaxConnectionAge(o.maxAge, o.maxGrace))
 	}
-	s := stubs.NewServer(opts...)
+	s := stubs.NewServer(append(opts, o.strata...)...)
 	s.RegisterService(strataDesc(h), nil)
 	lis := o.listen(t)
 	ended := make(chan error, 1)

@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	surface "github.com/strata-grpc/strata/layer4_surface"
@@ -57,7 +59,8 @@ func TestTraceCatalogue(t *testing.T) {
 	rec := trace.NewRecorder(trace.LevelEvents)
 	narrow := http2.Config{StreamWindow: 1 << 16, ConnWindow: 1 << 16, MaxStreamWindow: 4 << 20, MaxConnWindow: 16 << 20}
 	s := stubs.NewServer(stubs.Creds(credentials.NewTLS(&tls.Config{Certificates: []tls.Certificate{id.cert}})),
-		stubs.WithTrace(rec.Endpoint("server", "client")), stubs.WithHTTP2(narrow))
+		stubs.WithTrace(rec.Endpoint("server", "client")), stubs.WithHTTP2(narrow),
+		stubs.ServerAuth(stubs.ServerAuthConfig{Process: refuseMissing}))
 	s.RegisterService(strataDesc(handlers{}), nil)
 	lis := listen(t, "")
 	ended := make(chan error, 1)
@@ -75,6 +78,9 @@ func TestTraceCatalogue(t *testing.T) {
 		if err := cc.Invoke(ctx, "/"+serviceName+"/"+unaryName, long, out); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := cc.Invoke(ctx, missing, long, new(message)); status.CodeOf(err) != status.PermissionDenied {
+		t.Errorf("a call that the server's hook refuses: %v", err)
 	}
 	if err := s.Shutdown(ctx); err != nil {
 		t.Fatal(err)
@@ -103,6 +109,16 @@ func TestTraceCatalogue(t *testing.T) {
 			t.Errorf("no event %s", event)
 		}
 	}
+}
+
+// missing is a method that the server of TestTraceCatalogue lets nobody call.
+const missing = "/" + serviceName + "/Missing"
+
+func refuseMissing(_ context.Context, r *stubs.AuthRequest) error {
+	if r.Path == missing {
+		return status.Error(status.PermissionDenied, "nobody may call it")
+	}
+	return nil
 }
 
 // rawCalls makes calls in-process, without stubs: with every kind of queue, a

@@ -1,0 +1,81 @@
+package serverauth
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"unicode/utf8"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+)
+
+// What the client reads where the hook has written nothing for it.
+const (
+	unauthenticated = "the server did not accept who calls"
+	failed          = "the server failed to find out who calls"
+)
+
+// maxMessage bounds the status message that a hook may send, in bytes: with it
+// the trailers stay below what clients take of headers, 8 KiB.
+const maxMessage = 1024
+
+// refusal returns what a call is refused with whose hook returned err. The first
+// error is the status that the client gets; behind it is what stays here.
+func refusal(err error) error {
+	st, ok := status.FromError(err)
+	switch {
+	case !ok:
+		st = status.New(status.Unauthenticated, unauthenticated)
+	case len(st.Message()) > maxMessage:
+		p := st.Proto()
+		p.Message = cut(p.Message)
+		st = status.FromProto(p)
+	}
+	return st.WithCause(&transport.Error{Code: st.Code(), Layer: Name, Reason: "the call was refused", Cause: err})
+}
+
+// cut returns the beginning of s.
+func cut(s string) string {
+	n := maxMessage - len("…")
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// errInterrupted is what a hook has returned that does not return.
+var errInterrupted = status.Error(status.Internal, failed)
+
+// ended is how a call fails that is over before the hook has decided about it.
+func ended(why error) error {
+	e := &transport.Error{Code: status.Canceled, Layer: Name, Reason: "the call ended before the server had decided about it", Cause: why}
+	if errors.Is(why, context.DeadlineExceeded) {
+		e.Code, e.Reason = status.DeadlineExceeded, "deadline passed before the server had decided about the call"
+	}
+	return e
+}
+
+// interrupted logs what a hook did in place of returning: it panicked with v or,
+// if v is nil, ended its goroutine.
+func (c *call) interrupted(v any) error {
+	if v == nil {
+		c.ch.logger.Error("server_auth: the hook ended its goroutine", "method", c.request.Path)
+	} else {
+		c.ch.logger.Error("server_auth: the hook panicked", "method", c.request.Path, "panic", v, "stack", string(debug.Stack()))
+	}
+	return errInterrupted
+}
+
+// logRefusal logs why a call was refused, with what the client is not told.
+func (c *call) logRefusal(refused error) {
+	l := c.ch.logger
+	if !l.Enabled(context.Background(), slog.LevelDebug) {
+		return // clients can cause it, so it is to cost little
+	}
+	for e := range transport.Nodes(refused) {
+		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer, "code", e.Code.String(), "error", e)
+		return
+	}
+}
