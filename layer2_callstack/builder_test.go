@@ -169,9 +169,9 @@ func TestBuildErrors(t *testing.T) {
 			b.Add(named{name: "a"}).Terminal()
 		}, `2 terminal filters "a", "b", want one`},
 		{"an unknown name after before", func(b *callstack.Builder) { b.Add(named{name: "a"}).Before("x") },
-			`filter "a" is to stand before "x", which is not registered; registered are "a"`},
+			`filter "a" is to stand before "x", which is not registered; known here are no others`},
 		{"an unknown name after after", func(b *callstack.Builder) { b.Add(named{name: "b"}); b.Add(named{name: "a"}).After("x") },
-			`filter "a" is to stand after "x", which is not registered; registered are "a", "b"`},
+			`filter "a" is to stand after "x", which is not registered; known here are "b"`},
 		{"a cycle of two", func(b *callstack.Builder) {
 			b.Add(named{name: "b"}).Before("a")
 			b.Add(named{name: "a"}).Before("b").Terminal()
@@ -200,10 +200,10 @@ func TestBuildErrors(t *testing.T) {
 		{"a nil filter", func(b *callstack.Builder) {
 			add(b, "a")
 			b.Add(nil).After("a")
-		}, "registration 1 has a nil filter"},
-		{"a filter without a name", func(b *callstack.Builder) { add(b, "") }, "registration 0, a callstack_test.named, has no name"},
+		}, `a nil filter was added, behind "a"`},
+		{"a filter without a name", func(b *callstack.Builder) { add(b, "") }, "a filter of type callstack_test.named without a name was added, as the first"},
 		{"a filter whose Name panics", func(b *callstack.Builder) { b.Add(nameless{}) },
-			"registration 0, a callstack_test.nameless: Name panicked: no name"},
+			"a filter of type callstack_test.nameless was added, as the first: Name panicked: no name"},
 		{"a condition that panics", func(b *callstack.Builder) {
 			b.Add(named{name: "a"}).Terminal().If(func(args *callstack.ChannelArgs) bool { return args.Transport.Name() == "x" })
 		}, `filter "a": a condition panicked: runtime error: invalid memory address or nil pointer dereference`},

@@ -72,11 +72,11 @@ func newOrder(regs []*Registration) (*order, error) {
 	for i, r := range regs {
 		switch {
 		case r.filter == nil:
-			return nil, fmt.Errorf("registration %d has a nil filter", i)
+			return nil, fmt.Errorf("a nil filter was added, %s", placeOf(regs, i))
 		case r.fault != nil:
-			return nil, fmt.Errorf("registration %d, a %T: %w", i, r.filter, r.fault)
+			return nil, fmt.Errorf("a filter of type %T was added, %s: %w", r.filter, placeOf(regs, i), r.fault)
 		case r.name == "":
-			return nil, fmt.Errorf("registration %d, a %T, has no name", i, r.filter)
+			return nil, fmt.Errorf("a filter of type %T without a name was added, %s", r.filter, placeOf(regs, i))
 		}
 	}
 	o := &order{
@@ -97,6 +97,14 @@ func newOrder(regs []*Registration) (*order, error) {
 		}
 	}
 	return o, o.oneTop()
+}
+
+// placeOf says where a filter was added that has no name to tell which it is.
+func placeOf(regs []*Registration, i int) string {
+	if i == 0 {
+		return "as the first"
+	}
+	return fmt.Sprintf("behind %q", regs[i-1].name)
 }
 
 // constrain adds the edges of one registration.
@@ -128,8 +136,9 @@ func (o *order) constrain(i int, r *Registration, index map[string]int) error {
 
 // unknown is the error of a constraint with a name that nothing has.
 func (o *order) unknown(r *Registration, where, name string) error {
-	return fmt.Errorf("filter %q is to stand %s %q, which is not registered; registered are %s",
-		r.name, where, name, quoteNames(namesOf(o.regs)))
+	others := slices.DeleteFunc(namesOf(o.regs), func(n string) bool { return n == r.name })
+	return fmt.Errorf("filter %q is to stand %s %q, which is not registered; known here are %s",
+		r.name, where, name, cmp.Or(quoteNames(others), "no others"))
 }
 
 // oneTop returns an error if several filters are to be the first. They would

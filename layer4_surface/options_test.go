@@ -95,8 +95,8 @@ func TestFaultsOfFilters(t *testing.T) {
 		want  string
 	}{
 		{"a neighbour that is not there", []stacks.Extra{{Filter: placed{}, After: []string{"no_such_filter"}}},
-			`filter "placed" is to stand after "no_such_filter", which is not registered; registered are "`},
-		{"no filter", []stacks.Extra{{}}, "has a nil filter"},
+			`filter "placed" is to stand after "no_such_filter", which is not registered; known here are "`},
+		{"no filter", []stacks.Extra{{}}, "a nil filter was added, behind "},
 		{"a name that is taken", []stacks.Extra{{Filter: placed{}}, {Filter: placed{}}}, `filter "placed" is registered twice`},
 		{"a place that is in no order", []stacks.Extra{{Filter: placed{}, Before: []string{"message_size"}, After: []string{"compression"}}}, "cycle "},
 		{"options that cannot be", []stacks.Extra{{Filter: picky{fault: errors.New("option Level is 11, want 0 to 9")}}},

@@ -211,7 +211,7 @@ func TestFilterSeesAttempts(t *testing.T) {
 func TestFaultsOfFilters(t *testing.T) {
 	extra := numbering("x", new(atomic.Int32))
 	extra.After = []string{"nobody"}
-	const want = `filter "numbering" is to stand after "nobody", which is not registered; registered are "`
+	const want = `filter "numbering" is to stand after "nobody", which is not registered; known here are "`
 	for name, bad := range map[string]stubs.DialOption{
 		"WithFilter": stubs.WithFilter(extra), "WithChannelFilter": stubs.WithChannelFilter(extra),
 	} {

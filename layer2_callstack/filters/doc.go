@@ -1,7 +1,9 @@
 // Package filters is the folder of all filters, and the page on how to write one.
 //
 // A call is batches of operations that go down a stack of filters to a connection,
-// and callbacks that come up. A filter sees both: callstack.CallElem.
+// and callbacks that come up. A filter sees both: callstack.CallElem. What operations
+// carry is in transport.StreamOpBatch. The method of a client's call is in CallArgs,
+// that of a server's comes with recv_initial_metadata.
 //
 //	made by    how often                         and then
 //	NewChannel once a connection, or a channel   Destroy, after the last call

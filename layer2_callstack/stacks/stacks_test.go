@@ -125,10 +125,10 @@ func TestBadOptions(t *testing.T) {
 			`callstack: SERVER: filter "compression": option Send: compressor "br" is not known, "gzip,deflate" and "identity" are`},
 		{"an unknown neighbour", stacks.ClientSubchannel(stacks.Options{Extra: []stacks.Extra{{Filter: pass("x"), After: []string{"y"}}}}),
 			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered; ` +
-				`registered are "authority", "compression", "connected", "http_client", "message_size", "x"`},
+				`known here are "authority", "compression", "connected", "http_client", "message_size"`},
 		{"an age", stacks.Server(top, stacks.Options{MaxAge: maxage.Config{MaxConnectionAgeGrace: -1}}),
 			`callstack: SERVER: filter "max_age": option MaxConnectionAgeGrace is -1ns, want more than 0, or 0 for no bound`},
-		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: registration 0 has a nil filter`},
+		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: a nil filter was added, as the first`},
 		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
