@@ -120,3 +120,34 @@ func TestAttemptNumber(t *testing.T) {
 		})
 	}
 }
+
+// TestHeadersOfTheNextAttempt: the filters of a connection change the headers that
+// they send; those of the next connection get them as the call had them.
+func TestHeadersOfTheNextAttempt(t *testing.T) {
+	run(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.holdSends = true
+		w.onBatch = func(_ *callstacktest.Stream, b *transport.StreamOpBatch) {
+			if b.Ops.Has(transport.OpSendInitialMetadata) {
+				b.SendInitialMetadata.MD.Append("by", "a filter")
+				b.SendInitialMetadata.MD.Encoding = ""
+			}
+		}
+		w.serve("a:1", nil)
+		w.resolve("a:1")
+		call := w.begin(callstack.CallArgs{})
+		b := call.Do(opsUnary, func(b *callstacktest.Batch) {
+			b.SendHeaders.Append("own", "1")
+			b.SendHeaders.Encoding = "identity"
+		})
+		w.refuse(0)
+		s := w.transport(1).Streams()[0]
+		if md := s.SentHeaders(); md.Len() != 1 || md.Encoding != "identity" {
+			t.Errorf("the second attempt sent %d pairs and wished for encoding %q, want the call's own pair and identity", md.Len(), md.Encoding)
+		}
+		endStream(s, nil)
+		wantCode(t, b, status.OK)
+		call.Unref()
+		w.close()
+	})
+}

@@ -24,11 +24,12 @@ type repick struct {
 	settled atomic.Bool
 
 	// Guarded by call.mu.
-	passed  heldBatches       // batches that went down, with the callbacks below
-	message *transport.Buffer // theirs, with a reference
-	pairs   int               // of their headers, before filters of the connection added some
-	owed    int               // callbacks that have not come
-	failing bool              // callbacks come that the application must not see
+	passed   heldBatches       // batches that went down, with the callbacks below
+	message  *transport.Buffer // theirs, with a reference
+	pairs    int               // of their headers, before filters of the connection added some
+	encoding string            // the call's own wish, in whose place compression puts what it chose
+	owed     int               // callbacks that have not come
+	failing  bool              // callbacks come that the application must not see
 
 	// Owned by whoever set busy.
 	refused *subchannel.Conn // the connection that refused the call
@@ -71,7 +72,7 @@ func (r *repick) keepLocked(c *call, b *transport.StreamOpBatch) {
 		r.message.Ref()
 	}
 	if b.Ops.Has(transport.OpSendInitialMetadata) {
-		r.pairs = b.SendInitialMetadata.MD.Len()
+		r.pairs, r.encoding = b.SendInitialMetadata.MD.Len(), b.SendInitialMetadata.MD.Encoding
 	}
 	if sends := b.Ops & transport.OpsSend; sends != 0 {
 		i := bits.TrailingZeros8(uint8(sends))
@@ -95,8 +96,9 @@ func (r *repick) restoreLocked(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpSendMessage) {
 		b.SendMessage.Buf, r.message = r.message, nil
 	}
-	if md := b.SendInitialMetadata.MD; b.Ops.Has(transport.OpSendInitialMetadata) && md.Len() > r.pairs {
-		md.Truncate(r.pairs) // those of the next connection add theirs
+	if md := b.SendInitialMetadata.MD; b.Ops.Has(transport.OpSendInitialMetadata) {
+		md.Truncate(min(r.pairs, md.Len())) // those of the next connection add theirs
+		md.Encoding = r.encoding
 	}
 	if sends := b.Ops & transport.OpsSend; sends != 0 {
 		b.OnComplete = r.sent[bits.TrailingZeros8(uint8(sends))]
@@ -161,7 +163,7 @@ func (c *call) takeBackLocked() *subchannel.Attempt {
 func (r *repick) reset() {
 	r.message.Release()
 	r.settled.Store(false)
-	r.passed, r.message, r.owed, r.failing, r.refused = heldBatches{}, nil, 0, false, nil
+	r.passed, r.message, r.encoding, r.owed, r.failing, r.refused = heldBatches{}, nil, "", 0, false, nil
 }
 
 // The callbacks that take the place of the application's.
