@@ -100,7 +100,7 @@ var defects = []defect{
 
 	{name: "a server does not learn of the end", server: func(_ callstack.CallElem, b *transport.StreamOpBatch) {
 		b.RecvTrailingMetadata.Ready = doneFunc(func(error) {})
-	}, caught: []string{"simple_request/SimpleRequest", "ping_pong_streaming/PingPongStreaming1"}, passes: "cancel_before_invoke/CancelBeforeInvoke4"},
+	}, caught: []string{"simple_request/SimpleRequest", "ping_pong_streaming/PingPongStreaming1", "max_connection_age/MaxAgeForciblyClose"}, passes: "cancel_before_invoke/CancelBeforeInvoke4"},
 
 	{name: "a message to who has ended is said to be sent", client: func(_ callstack.CallElem, b *transport.StreamOpBatch) {
 		if b.Ops.Has(transport.OpSendMessage) {

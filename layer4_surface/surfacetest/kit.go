@@ -69,6 +69,7 @@ func suite() []testCase {
 		shutdownCases(),
 		connectionCases(),
 		pingCases(),
+		ageCases(),
 		compressionCases(),
 		waitingCases(),
 	)

@@ -15,8 +15,6 @@ func waitingCases() []testCase {
 			"MaxMessageLengthOnClientOnRequestViaServiceConfigWithIntegerJsonValue",
 			"MaxMessageLengthOnClientOnResponseViaServiceConfigWithIntegerJsonValue",
 		}},
-		{"max_connection_age", "max_age", []string{"MaxAgeForciblyClose", "MaxAgeGracefullyClose"}},
-		{"max_connection_idle", "max_age", []string{"MaxConnectionIdle"}},
 		{"http2_stats", "a call tracer", []string{"StreamStats"}},
 		{"channelz", "channelz", []string{"Channelz", "ChannelzWithChannelTrace", "ChannelzDisabled"}},
 		{"call_creds", "call credentials", []string{
