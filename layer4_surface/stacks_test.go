@@ -13,6 +13,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 )
 
 // TestStandardStacks: the five stacks with their own top and bottom, as a trace has
@@ -20,7 +21,10 @@ import (
 // filter that options add.
 func TestStandardStacks(t *testing.T) {
 	var channelOpts []ChannelOption
-	serverOpts := []ServerOption{WithMaxConnectionAge(time.Hour, 0)}
+	serverOpts := []ServerOption{
+		WithServerAuth(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return nil }}),
+		WithMaxConnectionAge(time.Hour, 0),
+	}
 	for _, tc := range []struct {
 		name     string
 		run      func(t *testing.T, c []ChannelOption, s []ServerOption)
@@ -35,13 +39,13 @@ func TestStandardStacks(t *testing.T) {
 		{"HTTP/2, with all options", overHTTP2, channelOpts, serverOpts, []string{
 			"CLIENT_CHANNEL client_channel",
 			"CLIENT_SUBCHANNEL authority message_size http_client compression connected",
-			"SERVER server max_age message_size deadline http_server compression connected"}},
+			"SERVER server server_auth max_age message_size deadline http_server compression connected"}},
 		{"one connection", overOneConnection, nil, nil, []string{
 			"CLIENT_DIRECT authority message_size deadline connected",
 			"SERVER server message_size deadline connected"}},
 		{"one connection, with all options", overOneConnection, channelOpts, serverOpts, []string{
 			"CLIENT_DIRECT authority message_size deadline connected",
-			"SERVER server max_age message_size deadline connected"}},
+			"SERVER server server_auth max_age message_size deadline connected"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -53,6 +53,31 @@ func TestCallbacksDoNotNest(t *testing.T) {
 	}
 }
 
+// TestPassedOnTwice shows what a filter is told that passes a batch on twice.
+func TestPassedOnTwice(t *testing.T) {
+	for ops, want := range map[transport.OpSet]string{
+		transport.OpSendMessage: "callstacktest: send_message has no message; was a batch passed on twice?",
+		transport.OpRecvMessage: "callstacktest: recv_message was started while one is outstanding; was a batch passed on twice?",
+	} {
+		tr := &callstacktest.Transport{}
+		c := callstacktest.NewCall(callstacktest.Build(t, tr))
+		if err := c.Begin(callstacktest.Client.Args()); err != nil {
+			t.Fatal(err)
+		}
+		b := c.Do(ops)
+		func() {
+			defer func() {
+				if got := recover(); got != want {
+					t.Errorf("passing %s on again panics with %v, want %s", ops, got, want)
+				}
+			}()
+			c.Stack.StartBatch(&b.StreamOpBatch)
+		}()
+		tr.Streams()[0].Message(nil, nil)
+		c.Unref()
+	}
+}
+
 // TestSendAfterTheEnd shows that a message to a peer that is gone is dropped.
 func TestSendAfterTheEnd(t *testing.T) {
 	tr := &callstacktest.Transport{}

@@ -45,6 +45,9 @@ const (
 	recvTrailers
 )
 
+// recvOps are the operations of those places.
+var recvOps = [...]transport.OpSet{transport.OpRecvInitialMetadata, transport.OpRecvMessage, transport.OpRecvTrailingMetadata}
+
 // Init binds the stream to a call.
 func (s *Stream) Init(owner transport.Owner, accepted transport.Accepted) {
 	s.mu.Lock()
@@ -66,6 +69,10 @@ func (s *Stream) Reset() {
 func (s *Stream) PerformBatch(b *transport.StreamOpBatch) {
 	ops := b.Ops
 	s.mu.Lock()
+	if fault := s.faultOfLocked(b); fault != "" {
+		s.mu.Unlock()
+		panic("callstacktest: " + fault + "; was a batch passed on twice?")
+	}
 	s.batches = append(s.batches, ops)
 	if ops.Has(transport.OpSendInitialMetadata) {
 		s.headers.CopyFrom(b.SendInitialMetadata.MD)
@@ -80,7 +87,7 @@ func (s *Stream) PerformBatch(b *transport.StreamOpBatch) {
 		s.owner.Ref()
 		s.sends = append(s.sends, b)
 	}
-	for i, op := range []transport.OpSet{transport.OpRecvInitialMetadata, transport.OpRecvMessage, transport.OpRecvTrailingMetadata} {
+	for i, op := range recvOps {
 		if ops.Has(op) {
 			s.owner.Ref()
 			s.recv[i] = b
@@ -97,6 +104,20 @@ func (s *Stream) PerformBatch(b *transport.StreamOpBatch) {
 	if s.t.OnBatch != nil {
 		s.t.OnBatch(s, b)
 	}
+}
+
+// faultOfLocked says what nobody may ask of a stream, empty if nothing is wrong.
+// Caller holds s.mu.
+func (s *Stream) faultOfLocked(b *transport.StreamOpBatch) string {
+	if b.Ops.Has(transport.OpSendMessage) && b.SendMessage.Buf == nil {
+		return "send_message has no message"
+	}
+	for i, op := range recvOps {
+		if b.Ops.Has(op) && s.recv[i] != nil {
+			return op.String() + " was started while one is outstanding"
+		}
+	}
+	return ""
 }
 
 // failAll ends what is outstanding, in the order of StreamOpBatch.Fail.

@@ -10,6 +10,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -21,6 +22,7 @@ type maybe struct {
 
 // optional are all of them.
 var optional = []maybe{
+	{serverauth.Name, func(o *stacks.Options) { o.ServerAuth = &serverauth.Config{Process: letIn} }},
 	{maxage.Name, func(o *stacks.Options) { o.MaxAge = maxage.Config{MaxConnectionAge: time.Hour} }},
 }
 
@@ -64,7 +66,7 @@ func TestCombinations(t *testing.T) {
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.ClientSubchannel(o) }},
 		{"CLIENT_DIRECT authority message_size deadline http_client compression connected",
 			func(o stacks.Options, http bool) *callstack.Builder { return stacks.ClientDirect(o, http) }},
-		{"SERVER server max_age message_size deadline http_server compression connected",
+		{"SERVER server server_auth max_age message_size deadline http_server compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.Server(top, o) }},
 	} {
 		name, filters, _ := strings.Cut(tc.whole, " ")
