@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -66,6 +67,7 @@ func Run(t *testing.T, side Side, f callstack.Filter) {
 		{"a cancel before the first batch is passed on", testCancelFirst},
 		{"an error of the transport reaches every callback", testTransportError},
 		{"a block is recycled when the call is over", testRecycled},
+		{"operations, a cancel and the peer may come at the same time", testConcurrent},
 		{"a transport operation is passed on", testTransportOp},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -204,6 +206,49 @@ func testRecycled(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transp
 		c.Unref()
 		if got := c.Recycled(); got != use {
 			t.Fatalf("after %d calls the block was recycled %d times: a reference was kept", use, got)
+		}
+	}
+}
+
+// testConcurrent looks at little by itself: it is for the race detector. In every
+// second call a cancel comes, in the others the peer.
+func testConcurrent(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transport) {
+	c := NewCall(s)
+	for use := 1; use <= 100; use++ {
+		if err := c.Begin(side.Args()); err != nil {
+			t.Fatalf("Init of use %d: %v", use, err)
+		}
+		st := tr.Streams()[0]
+		why := errors.New("cancelled by the test")
+		var batches [6]*Batch
+		do := func(i int, op transport.OpSet) { batches[i] = c.Do(op) }
+		do(0, transport.OpRecvTrailingMetadata)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			do(1, transport.OpSendInitialMetadata)
+			do(2, transport.OpSendMessage)
+			do(3, transport.OpSendTrailingMetadata)
+		})
+		wg.Go(func() { do(4, transport.OpRecvInitialMetadata) })
+		wg.Go(func() { do(5, transport.OpRecvMessage) })
+		if use%2 == 0 {
+			wg.Go(func() { finish(side, st) })
+		} else {
+			wg.Go(func() { c.Do(transport.OpCancelStream, func(b *Batch) { b.CancelErr = why }) })
+		}
+		wg.Wait()
+		play(side, st)
+		for _, b := range batches {
+			if n := len(b.Order()); n != 1 {
+				t.Errorf("use %d: %d callbacks of %q ran, want 1", use, n, b.Ops)
+			}
+			if b.Ops.Has(transport.OpRecvMessage) {
+				b.RecvMessage.Message.Release()
+			}
+		}
+		c.Unref()
+		if c.Recycled() != use {
+			t.Fatalf("after %d calls the block was recycled %d times: a reference was kept", use, c.Recycled())
 		}
 	}
 }

@@ -11,9 +11,9 @@
 //
 // # Shapes
 //
-// Four, each an example below: look at what goes down (down), look at what comes up
-// (up), end a call (end), keep a call and go on later (hold). Copy one, or folder
-// template, which has options, state of all connections, and tests.
+// Four, each an example that runs: look at what goes down (example_down_test.go),
+// look at what comes up (up), end a call (end), keep a call and go on later (hold).
+// Copy one, or folder template, which has options, state of all connections, tests.
 //
 // # Rules
 //
@@ -49,8 +49,8 @@
 //
 // # Tests
 //
-// callstacktest.Run is these rules as a test; its Transport lets a test play the
-// peer. Each folder here has both.
+// callstacktest.Run is these rules as a test, to be run under the race detector; its
+// Transport lets a test play the peer. Each folder here has both.
 //
 // # Reading order
 //

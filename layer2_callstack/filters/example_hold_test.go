@@ -76,7 +76,8 @@ func (c *ticketingCall) Reset() {
 }
 
 // The fourth shape keeps a call and goes on later. It never waits: StartBatch
-// returns, and whoever has what was missing opens the hold.
+// returns, and whoever has what was missing opens the hold. That must not take for
+// ever: a transport knows nothing of a call that is held, and cannot end it.
 func Example_hold() {
 	var done func(string, error)
 	tr := &callstacktest.Transport{}

@@ -1,0 +1,135 @@
+package callstacktest_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+)
+
+// A mutant is a filter that breaks one rule.
+type mutant struct {
+	rule string // in the words of package filters
+	// change is what it does to a batch; false does not pass it on.
+	change func(c *mutantCall, b *transport.StreamOpBatch) bool
+	want   string // what the kit says, or a case of it that fails
+}
+
+// The cases of the kit, as the test's output has them.
+const (
+	onceEach  = "each_operation_of_a_call_ends_exactly_once"
+	cancelled = "a_cancel_is_passed_on_and_ends_what_is_outstanding"
+	recycled  = "a_block_is_recycled_when_the_call_is_over"
+	failed    = "an_error_of_the_transport_reaches_every_callback"
+)
+
+// mutants are filters that a kit must not let through.
+var mutants = []mutant{
+	{"pass each batch on", func(_ *mutantCall, b *transport.StreamOpBatch) bool {
+		return !b.Ops.Has(transport.OpRecvMessage)
+	}, onceEach},
+	{"pass each batch on once", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		c.Next.StartBatch(b)
+		return true
+	}, "was a batch passed on twice?"},
+	{"a cancel passes", func(_ *mutantCall, b *transport.StreamOpBatch) bool {
+		return !b.Ops.Has(transport.OpCancelStream)
+	}, cancelled},
+	{"do not fail a batch yourself", func(_ *mutantCall, b *transport.StreamOpBatch) bool {
+		if !b.Ops.Has(transport.OpRecvMessage) {
+			return true
+		}
+		b.Fail(nil)
+		return false
+	}, onceEach},
+	{"run the callback that you stand in for", replace(func(transport.Done, error) {}), onceEach},
+	{"run it once", replace(func(orig transport.Done, err error) {
+		orig.Run(err)
+		orig.Run(err)
+	}), onceEach},
+	{"run it with its error", replace(func(orig transport.Done, _ error) { orig.Run(nil) }), failed},
+	{"run it when it is due", func(_ *mutantCall, b *transport.StreamOpBatch) bool {
+		if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+			b.RecvTrailingMetadata.Ready.Run(nil)
+		}
+		return replace(func(transport.Done, error) {})(nil, b)
+	}, onceEach},
+	{"forget the call in Reset", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		if b.Ops.Has(transport.OpRecvTrailingMetadata) && c.kept == nil {
+			c.kept = b.RecvTrailingMetadata.Ready
+		}
+		return replace(func(_ transport.Done, err error) { c.kept.Run(err) })(nil, b)
+	}, recycled},
+	{"drop the reference in the end", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		if b.Ops.Has(transport.OpSendInitialMetadata) {
+			c.args.Owner.Ref()
+		}
+		return true
+	}, recycled},
+}
+
+// replace puts run in the place of the callback of recv_trailing_metadata.
+func replace(run func(orig transport.Done, err error)) func(*mutantCall, *transport.StreamOpBatch) bool {
+	return func(_ *mutantCall, b *transport.StreamOpBatch) bool {
+		if b.Ops.Has(transport.OpRecvTrailingMetadata) {
+			orig := b.RecvTrailingMetadata.Ready
+			b.RecvTrailingMetadata.Ready = done(func(err error) { run(orig, err) })
+		}
+		return true
+	}
+}
+
+type done func(error)
+
+func (f done) Run(err error) { f(err) }
+
+type mutantCall struct {
+	callstack.CallBase
+	mutant mutant
+	args   *callstack.CallArgs
+	kept   transport.Done
+}
+
+func (c *mutantCall) Init(args *callstack.CallArgs) error {
+	c.args = args
+	return nil
+}
+
+func (c *mutantCall) StartBatch(b *transport.StreamOpBatch) {
+	if c.mutant.change(c, b) {
+		c.Next.StartBatch(b)
+	}
+}
+
+// mutantVar names the mutant on which a process is to run the kit.
+const mutantVar = "STRATA_CALLSTACKTEST_MUTANT"
+
+// TestMutants runs the kit on each mutant, in a process of its own since it fails
+// there.
+func TestMutants(t *testing.T) {
+	if rule := os.Getenv(mutantVar); rule != "" {
+		for _, m := range mutants {
+			if m.rule == rule {
+				callstacktest.Run(t, callstacktest.Client, callstack.NewFilter("mutant", func(next callstack.CallElem) callstack.CallElem {
+					return &mutantCall{CallBase: callstack.CallBase{Next: next}, mutant: m}
+				}))
+			}
+		}
+		return
+	}
+	for _, m := range mutants {
+		t.Run(m.rule, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestMutants$", "-test.timeout=1m")
+			cmd.Env = append(os.Environ(), mutantVar+"="+m.rule)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), m.want) {
+				t.Errorf("the kit ended with %v, want it to fail with %q:\n%s", err, m.want, out)
+			}
+		})
+	}
+}
