@@ -2,6 +2,7 @@
 //
 // [NewInsecure] is plain text, [NewTLS] is TLS with ALPN "h2", and
 // [NewReloadingTLS] is that with certificates from files that change.
+// [NewBearerToken] is a token that goes out with each call.
 //
 // # Contract
 //
@@ -17,7 +18,7 @@
 //   - Credentials of a single call ([PerRPCCredentials]) that are secrets go
 //     out on no connection that [CheckPerRPC] refuses.
 //   - Not here: asking the credentials of a call for their fields, which may
-//     take its time and is a filter's business.
+//     take its time and is a filter's business (client_auth in layer 2).
 //
 // # Goroutines and locks
 //
@@ -25,5 +26,6 @@
 //
 // # Reading order
 //
-// credentials.go, security.go, tls.go, pemfile.go, reload.go, perrpc.go.
+// credentials.go, security.go, tls.go, pemfile.go, reload.go, perrpc.go,
+// requestinfo.go, bearer.go.
 package credentials

@@ -1,7 +1,9 @@
 package credentials
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -13,12 +15,21 @@ import (
 type PerRPCCredentials interface {
 	// GetRequestMetadata returns the fields to be sent with a call. uri is
 	// what the credentials are for, as [RequestURI] returns it. It may take
-	// its time, and ends when ctx does.
+	// its time, and ends when ctx does, which carries a [RequestInfo]. Nobody
+	// changes the map that it returns.
 	GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error)
 
 	// RequireTransportSecurity reports whether the fields are secrets, which
 	// go out on connections of level PrivacyAndIntegrity only.
 	RequireTransportSecurity() bool
+}
+
+// A NonBlocker is credentials of calls that know whether they answer at once. If
+// NonBlocking is true they are asked where a call is started: they do no I/O,
+// wait for nobody, and keep neither ctx nor uri. Others are asked on a goroutine
+// of the call's own, which costs some microseconds.
+type NonBlocker interface {
+	NonBlocking() bool
 }
 
 // CheckPerRPC reports whether creds may be used on a connection. It is the one
@@ -57,7 +68,17 @@ func RequestURI(authority, method string) string {
 // where all fields are, when the transport writes them: a key or value that may
 // not ends the call with INTERNAL.
 func AppendRequestMetadata(list *metadata.List, fields map[string]string) {
-	list.AppendMD(metadata.New(fields))
+	var room [8]string // so that usual credentials need no memory for their keys
+	keys := room[:0]
+	for key := range fields {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(strings.ToLower(a), strings.ToLower(b)), cmp.Compare(a, b))
+	})
+	for _, key := range keys {
+		list.Append(strings.ToLower(key), fields[key])
+	}
 }
 
 // maxQuoted bounds what an error quotes of a name that is not the library's.

@@ -3,6 +3,7 @@ package credentials
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,18 +105,21 @@ func TestValidateAuthority(t *testing.T) {
 }
 
 func TestAppendRequestMetadata(t *testing.T) {
-	var list metadata.List
-	list.Append("first", "1")
-	AppendRequestMetadata(&list, map[string]string{"B-Bin": "\x00", "authorization": "x"})
-	AppendRequestMetadata(&list, nil)
-	want := []metadata.Pair{{Key: "first", Value: "1"}, {Key: "authorization", Value: "x"}, {Key: "b-bin", Value: "\x00"}}
-	got := list.Pairs()
-	if len(got) != len(want) {
-		t.Fatalf("%d pairs", len(got))
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("pair %d is %v, want %v", i, got[i], want[i])
+	for name, tc := range map[string]struct {
+		fields map[string]string
+		want   []metadata.Pair
+	}{
+		"none":            {nil, nil},
+		"one":             {map[string]string{"authorization": "x"}, []metadata.Pair{{Key: "authorization", Value: "x"}}},
+		"in lower case":   {map[string]string{"B-Bin": "\x00", "authorization": "x"}, []metadata.Pair{{Key: "authorization", Value: "x"}, {Key: "b-bin", Value: "\x00"}}},
+		"one in two ways": {map[string]string{"A": "1", "a": "2"}, []metadata.Pair{{Key: "a", Value: "1"}, {Key: "a", Value: "2"}}},
+	} {
+		var list metadata.List
+		list.Append("first", "1")
+		AppendRequestMetadata(&list, tc.fields)
+		want := append([]metadata.Pair{{Key: "first", Value: "1"}}, tc.want...)
+		if got := list.Pairs(); !slices.Equal(got, want) {
+			t.Errorf("%s: %d pairs, want %d, or they differ", name, len(got), len(want))
 		}
 	}
 }
