@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 )
 
@@ -12,6 +13,9 @@ import (
 // the key only, since values may be secrets.
 func checkMetadata(l *metadata.List) error {
 	for _, p := range l.Pairs() {
+		if coding.IsReserved(p.Key) {
+			return fmt.Errorf("metadata key %q may not be sent: it is one of HTTP/2 or gRPC", p.Key)
+		}
 		if !validKey(p.Key) {
 			return fmt.Errorf("metadata key %q holds something other than 0-9, a-z, hyphen, underscore and dot", p.Key)
 		}
