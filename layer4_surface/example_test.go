@@ -124,7 +124,7 @@ func ExampleNewDirectChannel() {
 	fmt.Println(ch)
 	fmt.Println(unary(ch, "/echo.Echo/Unary", "no bytes between"))
 	// Output:
-	// inproc:inproc CLIENT_DIRECT authority message_size deadline connected
+	// inproc:inproc CLIENT_DIRECT authority client_auth message_size deadline connected
 	// no bytes between <nil>
 }
 

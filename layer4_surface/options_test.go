@@ -71,7 +71,7 @@ func TestChannelFilter(t *testing.T) {
 		if ch, err = NewDirectChannel(client, above); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasSuffix(ch.String(), "CLIENT_DIRECT placed authority message_size deadline connected") {
+		if !strings.HasSuffix(ch.String(), "CLIENT_DIRECT placed authority client_auth message_size deadline connected") {
 			t.Errorf("the channel is %q, want one with the filter at the top", ch)
 		}
 		ch.Close()

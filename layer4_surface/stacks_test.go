@@ -34,17 +34,17 @@ func TestStandardStacks(t *testing.T) {
 	}{
 		{"HTTP/2", overHTTP2, nil, nil, []string{
 			"CLIENT_CHANNEL client_channel",
-			"CLIENT_SUBCHANNEL authority message_size http_client compression connected",
+			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			"SERVER server message_size deadline http_server compression connected"}},
 		{"HTTP/2, with all options", overHTTP2, channelOpts, serverOpts, []string{
 			"CLIENT_CHANNEL client_channel",
-			"CLIENT_SUBCHANNEL authority message_size http_client compression connected",
+			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			"SERVER server server_auth max_age message_size deadline http_server compression connected"}},
 		{"one connection", overOneConnection, nil, nil, []string{
-			"CLIENT_DIRECT authority message_size deadline connected",
+			"CLIENT_DIRECT authority client_auth message_size deadline connected",
 			"SERVER server message_size deadline connected"}},
 		{"one connection, with all options", overOneConnection, channelOpts, serverOpts, []string{
-			"CLIENT_DIRECT authority message_size deadline connected",
+			"CLIENT_DIRECT authority client_auth message_size deadline connected",
 			"SERVER server server_auth max_age message_size deadline connected"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -33,6 +33,7 @@
 //	filter:deadline deadline.arm deadline.fire  the timer, or that of client_channel
 //	filter:server_auth auth.ask auth.refuse  a hook decides about a call
 //	filter:max_age age.goaway idle.goaway age.cut  a server ends a connection
+//	filter:client_auth credentials.ask credentials.got  for a call, by their type
 //
 // # Events of layers 3 and 4
 //

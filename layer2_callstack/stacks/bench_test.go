@@ -16,6 +16,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/calllog"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
@@ -53,6 +54,7 @@ func filterRows() (rows []row) {
 	}{
 		{"none/side=client", callstacktest.Client, never, nil},
 		{"authority/side=client", callstacktest.Client, never, []callstack.Filter{authority.New("x")}},
+		{"client_auth/side=client", callstacktest.Client, never, []callstack.Filter{clientauth.New(clientauth.Config{})}},
 		{"message_size/side=client", callstacktest.Client, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},
 		{"deadline/side=client", callstacktest.Client, never, []callstack.Filter{deadline.New()}},
 		{"deadline/side=client/armed", callstacktest.Client, hour, []callstack.Filter{deadline.New()}},
@@ -75,7 +77,11 @@ func filterRows() (rows []row) {
 			return callstacktest.Build(tb, tr, r.filters...)
 		}})
 	}
-	return rows
+	token := clientauth.Config{Credentials: []credentials.PerRPCCredentials{credentials.NewBearerToken("token")}}
+	return append(rows, row{"client_auth/side=client/token", callstacktest.Client, never, func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
+		tr.Auth = credentials.TLSInfo{} // which the token has to have
+		return callstacktest.Build(tb, tr, clientauth.New(token))
+	}})
 }
 
 // stackRows are the standard stacks, and those of a channel with a name as a call

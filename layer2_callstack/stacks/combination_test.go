@@ -62,9 +62,9 @@ func TestCombinations(t *testing.T) {
 			func(o stacks.Options, _ bool) *callstack.Builder {
 				return stacks.ClientChannel(pass(clientchannel.Name), o)
 			}},
-		{"CLIENT_SUBCHANNEL authority message_size http_client compression connected",
+		{"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.ClientSubchannel(o) }},
-		{"CLIENT_DIRECT authority message_size deadline http_client compression connected",
+		{"CLIENT_DIRECT authority client_auth message_size deadline http_client compression connected",
 			func(o stacks.Options, http bool) *callstack.Builder { return stacks.ClientDirect(o, http) }},
 		{"SERVER server server_auth max_age message_size deadline http_server compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.Server(top, o) }},

@@ -24,15 +24,15 @@ func ExampleClientSubchannel() {
 	build(stacks.ClientSubchannel(stacks.Options{
 		Extra: []stacks.Extra{{Filter: pass("audit"), After: []string{messagesize.Name}}},
 	}))
-	// Output: CLIENT_SUBCHANNEL authority message_size audit http_client compression connected
+	// Output: CLIENT_SUBCHANNEL authority client_auth message_size audit http_client compression connected
 }
 
 func ExampleClientDirect() {
 	build(stacks.ClientDirect(stacks.Options{}, true))
 	build(stacks.ClientDirect(stacks.Options{}, false))
 	// Output:
-	// CLIENT_DIRECT authority message_size deadline http_client compression connected
-	// CLIENT_DIRECT authority message_size deadline connected
+	// CLIENT_DIRECT authority client_auth message_size deadline http_client compression connected
+	// CLIENT_DIRECT authority client_auth message_size deadline connected
 }
 
 func ExampleServer() {

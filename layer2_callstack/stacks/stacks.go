@@ -2,8 +2,8 @@
 // filters before they build.
 //
 //	CLIENT_CHANNEL     client_channel
-//	CLIENT_SUBCHANNEL  authority message_size http_client compression connected
-//	CLIENT_DIRECT      authority message_size deadline [http_client compression] connected
+//	CLIENT_SUBCHANNEL  authority client_auth message_size http_client compression connected
+//	CLIENT_DIRECT      authority client_auth message_size deadline [http_client compression] connected
 //	SERVER             server [server_auth] [max_age] message_size deadline http_server compression connected
 //	LAME               lame
 //
@@ -42,6 +42,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
@@ -89,6 +90,9 @@ type Options struct {
 	MaxAge maxage.Config
 	// ServerAuth is the hook that decides about calls, nil for none. Servers only.
 	ServerAuth *serverauth.Config
+
+	// Auth says what credentials all calls send. Clients only.
+	Auth clientauth.Config
 
 	// Extra are more filters for the stacks of connections and transports, with
 	// the places where they are to stand.
@@ -181,6 +185,7 @@ func (o Options) messageSize() callstack.Filter {
 // addClient adds what every client has.
 func addClient(b *callstack.Builder, o Options) {
 	b.Add(authority.New(o.Authority))
+	b.Add(clientauth.New(o.Auth)).After(authority.Name).Before(messagesize.Name)
 	b.Add(o.messageSize()).After(authority.Name)
 	b.Add(connected.New()).Terminal()
 }

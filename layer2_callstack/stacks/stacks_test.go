@@ -7,11 +7,13 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
@@ -44,7 +46,7 @@ func letIn(context.Context, *serverauth.Request) error { return nil }
 
 func TestStandardStacks(t *testing.T) {
 	extra := stacks.Options{Extra: []stacks.Extra{
-		{Filter: pass("client_auth"), After: []string{"message_size"}, Before: []string{"compression"}},
+		{Filter: pass("own"), After: []string{"message_size"}, Before: []string{"compression"}},
 		{Filter: pass("a_filter")},
 	}}
 	for _, tc := range []struct {
@@ -54,11 +56,11 @@ func TestStandardStacks(t *testing.T) {
 		want string
 	}{
 		{"a connection of a channel", "http2", stacks.ClientSubchannel(stacks.Options{}),
-			"CLIENT_SUBCHANNEL authority message_size http_client compression connected"},
+			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected"},
 		{"a channel on one HTTP/2 connection", "http2", stacks.ClientDirect(stacks.Options{}, true),
-			"CLIENT_DIRECT authority message_size deadline http_client compression connected"},
+			"CLIENT_DIRECT authority client_auth message_size deadline http_client compression connected"},
 		{"a channel in the process", "inproc", stacks.ClientDirect(stacks.Options{}, false),
-			"CLIENT_DIRECT authority message_size deadline connected"},
+			"CLIENT_DIRECT authority client_auth message_size deadline connected"},
 		{"a connection of a server", "http2", stacks.Server(top, stacks.Options{}),
 			"SERVER server message_size deadline http_server compression connected"},
 		{"a server whose connections have an age", "http2", stacks.Server(top, stacks.Options{MaxAge: maxage.Config{MaxConnectionAge: time.Hour}}),
@@ -71,7 +73,7 @@ func TestStandardStacks(t *testing.T) {
 			"SERVER server server_auth message_size deadline connected"},
 		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
 		{"a channel with more filters", "http2", stacks.ClientSubchannel(extra),
-			"CLIENT_SUBCHANNEL a_filter authority message_size client_auth http_client compression connected"},
+			"CLIENT_SUBCHANNEL a_filter authority client_auth message_size http_client own compression connected"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, err := tc.b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{Kind: tc.kind}})
@@ -94,9 +96,9 @@ func TestChannelExtra(t *testing.T) {
 		{Filter: pass("w"), After: []string{"x"}},
 	}}
 	for want, b := range map[string]*callstack.Builder{
-		"CLIENT_CHANNEL x w client_channel":                                          stacks.ClientChannel(pass(clientchannel.Name), o),
-		"CLIENT_DIRECT x w authority message_size deadline connected":                stacks.ClientDirect(o, false),
-		"CLIENT_SUBCHANNEL authority message_size http_client compression connected": stacks.ClientSubchannel(o),
+		"CLIENT_CHANNEL x w client_channel":                                                      stacks.ClientChannel(pass(clientchannel.Name), o),
+		"CLIENT_DIRECT x w authority client_auth message_size deadline connected":                stacks.ClientDirect(o, false),
+		"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected": stacks.ClientSubchannel(o),
 	} {
 		s, err := b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}})
 		if err != nil || s.String() != want {
@@ -125,9 +127,11 @@ func TestBadOptions(t *testing.T) {
 			`callstack: SERVER: filter "compression": option Send: compressor "br" is not known, "gzip,deflate" and "identity" are`},
 		{"an unknown neighbour", stacks.ClientSubchannel(stacks.Options{Extra: []stacks.Extra{{Filter: pass("x"), After: []string{"y"}}}}),
 			`callstack: CLIENT_SUBCHANNEL: filter "x" is to stand after "y", which is not registered; ` +
-				`known here are "authority", "compression", "connected", "http_client", "message_size"`},
+				`known here are "authority", "client_auth", "compression", "connected", "http_client", "message_size"`},
 		{"an age", stacks.Server(top, stacks.Options{MaxAge: maxage.Config{MaxConnectionAgeGrace: -1}}),
 			`callstack: SERVER: filter "max_age": option MaxConnectionAgeGrace is -1ns, want more than 0, or 0 for no bound`},
+		{"credentials", stacks.ClientDirect(stacks.Options{Auth: clientauth.Config{Credentials: []credentials.PerRPCCredentials{nil}}}, true),
+			`callstack: CLIENT_DIRECT: filter "client_auth": option Credentials: number 1 of 1 is nil`},
 		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: a nil filter was added, as the first`},
 		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
 	} {
