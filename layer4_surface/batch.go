@@ -2,6 +2,7 @@ package surface
 
 import (
 	"math/bits"
+	"runtime"
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -85,6 +86,10 @@ func (c *call) claim(ops []Op) (claimed uint32, fault CallError) {
 		set, fault := c.check(ops, state)
 		if fault != CallOK || len(ops) == 0 {
 			return 0, fault
+		}
+		if set&stateSentHeaders != 0 && state&stateCredentials != 0 {
+			runtime.Gosched() // they are being set
+			continue
 		}
 		if free := ^state & stateSlots; free != 0 {
 			set |= 1 << bits.TrailingZeros32(free)

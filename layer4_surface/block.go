@@ -65,12 +65,13 @@ const (
 	stateSending
 	stateReceiving
 
-	stateEnded     // the final operation has completed
-	stateCancelled // a cancellation went down
-	stateReleased  // the handle was given up
-	stateScratch   // recv.initial or recv.trailing was used by a client
-	stateChildren  // children has entries
-	stateSlot0     // slots[0] is in use; the next bits are for the others
+	stateEnded       // the final operation has completed
+	stateCancelled   // a cancellation went down
+	stateReleased    // the handle was given up
+	stateScratch     // recv.initial or recv.trailing was used by a client
+	stateChildren    // children has entries
+	stateCredentials // SetCredentials is at work
+	stateSlot0       // slots[0] is in use; the next bits are for the others
 
 	stateInFlight = stateSending | stateReceiving
 	stateSlots    = stateSlot0 * (1<<batchSlots - 1)

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -116,6 +118,39 @@ func (h Call) CancelWithStatus(code status.Code, description string) CallError {
 	}
 	h.c.cancel(newLocalError(code, description))
 	h.c.Unref()
+	return CallOK
+}
+
+// SetCredentials makes creds those of the call, in place of any that it has; nil
+// leaves it without, so that only those of the channel are sent. It is gRPC core's
+// grpc_call_set_credentials. Once send_initial_metadata was started it is too late,
+// and the result CallErrorAlreadyInvoked.
+func (h Call) SetCredentials(creds credentials.PerRPCCredentials) CallError {
+	if !h.acquire() {
+		return CallErrorReleased
+	}
+	defer h.c.Unref()
+	if h.c.server != nil {
+		return CallErrorNotOnServer
+	}
+	return h.c.setCredentials(creds)
+}
+
+// setCredentials writes what the stack reads when send_initial_metadata comes to
+// it. Who starts that waits while stateCredentials is set: for one assignment.
+func (c *call) setCredentials(creds credentials.PerRPCCredentials) CallError {
+	for {
+		state := c.state.Load()
+		if state&stateSentHeaders != 0 {
+			return CallErrorAlreadyInvoked
+		}
+		if state&stateCredentials == 0 && c.state.CompareAndSwap(state, state|stateCredentials) {
+			break
+		}
+		runtime.Gosched()
+	}
+	c.stack.Args.Credentials = creds
+	c.state.And(^stateCredentials)
 	return CallOK
 }
 

@@ -9,6 +9,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -76,7 +77,10 @@ func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
 	cfg.stack.Authority = cc.Authority()
 	connections = stacks.ClientSubchannel(cfg.stack)
 	var c *Channel
-	if err = connections.Check(cfg.stackArgs(nil)); err != nil {
+	if err = connections.Check(cfg.stackArgs(nil)); err == nil {
+		err = cfg.checkPlainText()
+	}
+	if err != nil {
 		err = fmt.Errorf("surface: channel to %q: %w", target, err)
 	} else {
 		c, err = newChannel(target, stacks.ClientChannel(cc, cfg.stack), cfg, cc, nil)
@@ -96,6 +100,9 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 	}
 	cfg := newChannelConfig(opts)
 	target := t.Name() + ":" + t.Peer().String()
+	if err := cfg.checkPeer(t.Peer().AuthInfo); err != nil {
+		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
+	}
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
@@ -105,6 +112,35 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
 	}
 	return c, err
+}
+
+// checkPlainText returns which secrets the calls of a channel with a name would
+// send in plain text, which is known before there is a connection.
+func (c *channelConfig) checkPlainText() error {
+	if c.credentials.Info().SecurityProtocol != "insecure" {
+		return nil
+	}
+	for _, creds := range c.stack.Auth.Credentials {
+		if creds != nil && creds.RequireTransportSecurity() {
+			return fmt.Errorf("option WithPerRPCCredentials: credentials %T are secrets that need a secure connection, and the transport credentials are plain text; "+
+				"use credentials.NewTLS, or credentials whose RequireTransportSecurity is false", creds)
+		}
+	}
+	return nil
+}
+
+// checkPeer returns which secrets may not be sent to the peer of a channel that
+// is one connection.
+func (c *channelConfig) checkPeer(info credentials.AuthInfo) error {
+	for _, creds := range c.stack.Auth.Credentials {
+		if creds == nil {
+			continue // which the filter says better
+		}
+		if err := credentials.CheckPerRPC(creds, info); err != nil {
+			return fmt.Errorf("option WithPerRPCCredentials: credentials %T: %s", creds, status.Convert(err).Message())
+		}
+	}
+	return nil
 }
 
 // inprocName is the name of the transport that has no HTTP.
@@ -173,6 +209,10 @@ type CallParams struct {
 	// WaitForReady queues the call while the channel cannot connect, instead
 	// of failing it. It adds a flag to the call's send_initial_metadata.
 	WaitForReady bool
+
+	// Credentials are those of this call, which send their fields behind those of
+	// the channel's; nil for none. See also [Call.SetCredentials].
+	Credentials credentials.PerRPCCredentials
 
 	// DeadlineWatched says that the caller cancels the call at its deadline,
 	// so that no timer is armed for it.
@@ -261,6 +301,7 @@ func (c *Channel) create(p *CallParams) (Call, error) {
 	args := &call.stack.Args
 	args.Owner, args.Path, args.Authority = call, p.Method, p.Host
 	args.Deadline, args.CallID = call.deadline, call.id
+	args.Credentials = p.Credentials
 	// Whoever watches the deadline of p does not watch a parent's.
 	args.DeadlineWatched = p.DeadlineWatched && call.deadline.Equal(p.Deadline)
 	if !call.deadline.IsZero() || call.pool.trace.on() {

@@ -111,6 +111,15 @@ func WithCredentials(creds credentials.TransportCredentials) Option {
 	return endOption(func(c *endConfig) { c.credentials = creds })
 }
 
+// WithPerRPCCredentials has every call send what creds return, in their order and
+// before those of the call itself; see [CallParams]. A channel that is plain text
+// cannot be made with credentials that are secrets. Given again it adds more.
+func WithPerRPCCredentials(creds ...credentials.PerRPCCredentials) ChannelOption {
+	return channelOption(func(c *channelConfig) {
+		c.stack.Auth.Credentials = append(c.stack.Auth.Credentials, creds...)
+	})
+}
+
 // WithLogger sets where warnings go. The default is slog.Default().
 func WithLogger(l *slog.Logger) Option { return endOption(func(c *endConfig) { c.logger = l }) }
 

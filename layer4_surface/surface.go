@@ -182,6 +182,8 @@ const (
 	CallErrorNotOnServer CallError = 2
 	// CallErrorNotOnClient: the operation is one of servers only.
 	CallErrorNotOnClient CallError = 3
+	// CallErrorAlreadyInvoked: it has to come before send_initial_metadata.
+	CallErrorAlreadyInvoked CallError = 5
 	// CallErrorTooManyOperations: the operation is allowed once in a call, or
 	// once at a time, or stands in the batch twice.
 	CallErrorTooManyOperations CallError = 8
@@ -213,6 +215,7 @@ var callErrorTexts = map[CallError]struct{ symbol, meaning string }{
 	CallErrorFailed:                   {"GRPC_CALL_ERROR", "not allowed here, or something that is needed is missing"},
 	CallErrorNotOnServer:              {"GRPC_CALL_ERROR_NOT_ON_SERVER", "only the call of a client can do that"},
 	CallErrorNotOnClient:              {"GRPC_CALL_ERROR_NOT_ON_CLIENT", "only the call of a server can do that"},
+	CallErrorAlreadyInvoked:           {"GRPC_CALL_ERROR_ALREADY_INVOKED", "it has to come before send_initial_metadata is started"},
 	CallErrorTooManyOperations:        {"GRPC_CALL_ERROR_TOO_MANY_OPERATIONS", "an operation is in the batch twice, is under way, or was done and is allowed once"},
 	CallErrorInvalidFlags:             {"GRPC_CALL_ERROR_INVALID_FLAGS", "an operation does not know one of its flags"},
 	CallErrorInvalidMetadata:          {"GRPC_CALL_ERROR_INVALID_METADATA", "a key or a value cannot travel; CheckMetadata says which"},
