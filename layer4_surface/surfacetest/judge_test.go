@@ -65,6 +65,15 @@ var defects = []defect{
 		}
 	}, caught: []string{"simple_metadata/SimpleMetadata", "ours/metadata/EveryByteInABinaryValue"}, passes: "trailing_metadata/TrailingMetadata"},
 
+	{name: "credentials are sent twice", client: func(_ callstack.CallElem, b *transport.StreamOpBatch) {
+		if md := b.SendInitialMetadata.MD; b.Ops.Has(transport.OpSendInitialMetadata) {
+			if token, have := md.Get(tokenKey); have {
+				md.Append(tokenKey, token)
+			}
+		}
+	}, caught: []string{"call_creds/RequestResponseWithPayloadAndInsecureCallCreds", "ours/call_creds/ChannelCredsComeFirst"},
+		passes: "simple_metadata/SimpleMetadata"},
+
 	{name: "trailers are lost", client: atEnd(func(md *metadata.List, err error) error {
 		for md.Len() > 0 {
 			md.Delete(md.Pairs()[0].Key)

@@ -71,6 +71,7 @@ func suite() []testCase {
 		pingCases(),
 		ageCases(),
 		compressionCases(),
+		credsCases(),
 		waitingCases(),
 	)
 	place := map[string]int{}

@@ -17,13 +17,6 @@ func waitingCases() []testCase {
 		}},
 		{"http2_stats", "a call tracer", []string{"StreamStats"}},
 		{"channelz", "channelz", []string{"Channelz", "ChannelzWithChannelTrace", "ChannelzDisabled"}},
-		{"call_creds", "call credentials", []string{
-			"RequestResponseWithPayloadAndCallCreds", "RequestResponseWithPayloadAndOverriddenCallCreds",
-			"RequestResponseWithPayloadAndDeletedCallCreds", "RequestResponseWithPayloadAndInsecureCallCreds",
-			"RequestResponseWithPayloadAndOverriddenInsecureCallCreds",
-			"RequestResponseWithPayloadAndDeletedInsecureCallCreds",
-			"RequestWithServerRejectingClientCreds", "FailToSendCallCreds",
-		}},
 		{"retry", "retry", []string{"Retry"}},
 		{"retry_streaming", "retry", []string{"RetryStreaming"}},
 		{"retry_streaming_after_commit", "retry", []string{"RetryStreamingAfterCommit"}},
