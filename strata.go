@@ -35,6 +35,11 @@ func NewClient(target string, opts ...DialOption) (*ClientConn, error) {
 // WithTransportCredentials secures the connections; see [stubs.WithTransportCredentials].
 func WithTransportCredentials(c Credentials) DialOption { return stubs.WithTransportCredentials(c) }
 
+// WithPerRPCCredentials send a token with every call; see [stubs.WithPerRPCCredentials].
+func WithPerRPCCredentials(c credentials.PerRPCCredentials) DialOption {
+	return stubs.WithPerRPCCredentials(c)
+}
+
 // WithUserAgent names the program; see [stubs.WithUserAgent].
 func WithUserAgent(s string) DialOption { return stubs.WithUserAgent(s) }
 
@@ -51,6 +56,11 @@ func WithStreamInterceptors(chain ...stubs.StreamClientInterceptor) DialOption {
 // WithDefaultCallOptions apply to every call; see [stubs.WithDefaultCallOptions].
 func WithDefaultCallOptions(opts ...CallOption) DialOption {
 	return stubs.WithDefaultCallOptions(opts...)
+}
+
+// PerRPCCredentials send a token with a call; see [stubs.PerRPCCredentials].
+func PerRPCCredentials(c credentials.PerRPCCredentials) CallOption {
+	return stubs.PerRPCCredentials(c)
 }
 
 // Header stores the headers of a response; see [stubs.Header].

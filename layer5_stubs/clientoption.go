@@ -105,6 +105,13 @@ func WithTransportCredentials(creds credentials.TransportCredentials) DialOption
 	return passOn(surface.WithCredentials(creds))
 }
 
+// WithPerRPCCredentials has every call send what creds return, such as
+// credentials.NewBearerToken; given again it adds more. Those that are secrets go
+// out on secure connections only: a client in plain text is not made with them.
+func WithPerRPCCredentials(creds credentials.PerRPCCredentials) DialOption {
+	return passOn(surface.WithPerRPCCredentials(creds))
+}
+
 // WithAuthority replaces the :authority that follows from the target.
 func WithAuthority(authority string) DialOption { return passOn(surface.WithAuthority(authority)) }
 
@@ -197,6 +204,7 @@ type callConfig struct {
 	peer            *peer.Peer
 	flags           uint32 // of send_initial_metadata
 	authority       string
+	credentials     credentials.PerRPCCredentials
 	maxSend         sizeLimit
 	maxRecv         int // 0 is the channel's
 	compressor      string
@@ -261,6 +269,13 @@ func WaitForReady(wait bool) CallOption {
 // CallAuthority replaces the :authority of the channel.
 func CallAuthority(authority string) CallOption {
 	return callOption(func(c *callConfig) { c.authority = authority })
+}
+
+// PerRPCCredentials has a call send what creds return, behind what those of
+// [WithPerRPCCredentials] do. A call that would send secrets in plain text ends with
+// UNAUTHENTICATED, and nothing of it is sent.
+func PerRPCCredentials(creds credentials.PerRPCCredentials) CallOption {
+	return callOption(func(c *callConfig) { c.credentials = creds })
 }
 
 // OnFinish has f called once, with the error that the call ended with. For a

@@ -22,9 +22,9 @@
 //   - A handler that panics or ends its goroutine ends its own call only.
 //   - Down: package surface. A client's call has a PLUCK queue of its own, in
 //     which the caller's goroutine waits; a server has one CALLBACK queue.
-//   - Not here: codecs other than protocol buffers, call credentials; retries,
-//     hedging, service config (layer 2 does not have them); how messages are
-//     compressed (layer 2), of which options and SetSendCompressor say when.
+//   - Not here: codecs other than protocol buffers; retries, hedging, service
+//     config (layer 2 does not have them); when credentials of calls are asked
+//     and how messages are compressed (layer 2), which options only choose.
 //
 // # Goroutines
 //

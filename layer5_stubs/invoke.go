@@ -170,6 +170,7 @@ func (cc *ClientConn) createCall(ctx context.Context, method string, cfg *callCo
 	deadline, _ := ctx.Deadline()
 	call, err := cc.channel.CreateCall(surface.CallParams{
 		Method: method, Host: cfg.authority, Deadline: deadline, DeadlineWatched: ctx.Done() != nil, Cause: cause,
+		Credentials: cfg.credentials,
 	})
 	if err != nil {
 		if _, ok := status.FromError(err); !ok {
