@@ -16,6 +16,7 @@
 // # Reading order
 //
 // canary_test.go has the words and where they are looked for, calls_test.go the
-// calls, peers_test.go the peers that are not ours, values_test.go the values
+// calls, tokens_test.go those with credentials,
+// peers_test.go the peers that are not ours, values_test.go the values
 // that are printed.
 package canary

@@ -156,6 +156,8 @@ func TestValues(t *testing.T) {
 		info, &info, &peer.Peer{AuthInfo: info}, token{}, credentials.CheckPerRPC(token{}, nil),
 		http2.Config{Logger: w.logger()}, trace.Event{Fields: []trace.Field{{Name: "authorization"}}},
 		surface.Op{}, surface.Call{}, surface.CallStatus{Code: status.NotFound}, surface.CallParams{},
+		credentials.NewBearerToken(secret), surface.CallParams{Credentials: credentials.NewBearerToken(secret)},
+		credentials.NewRequestInfoContext(ctx, &credentials.RequestInfo{Method: unaryMethod, AuthInfo: info}),
 	)
 	for i := range list.Pairs() {
 		w.see("a pair", list.Pairs()[i])

@@ -120,7 +120,11 @@ func (l grpcGoLib) dial(t *testing.T, target string, o clientOptions) conn {
 	if o.maxSend != 0 {
 		calls = append(calls, grpc.MaxCallSendMsgSize(o.maxSend))
 	}
-	cc, err := grpc.NewClient(target, grpc.WithTransportCredentials(creds), grpc.WithDefaultCallOptions(calls...))
+	opts := []grpc.DialOption{grpc.WithTransportCredentials(creds), grpc.WithDefaultCallOptions(calls...)}
+	if o.token != nil {
+		opts = append(opts, grpc.WithPerRPCCredentials(o.token))
+	}
+	cc, err := grpc.NewClient(target, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +145,11 @@ func (c grpcGoConn) with(ctx context.Context, o *callOptions) (context.Context, 
 	if o.send != nil {
 		ctx = metadata.NewOutgoingContext(ctx, o.send)
 	}
-	return ctx, []grpc.CallOption{grpc.WaitForReady(o.waitForReady)}
+	opts := []grpc.CallOption{grpc.WaitForReady(o.waitForReady)}
+	if o.token != nil {
+		opts = append(opts, grpc.PerRPCCredentials(o.token))
+	}
+	return ctx, opts
 }
 
 func (c grpcGoConn) unary(ctx context.Context, in []byte, o *callOptions) ([]byte, error) {

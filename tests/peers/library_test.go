@@ -99,6 +99,7 @@ type callOptions struct {
 	send            pairs
 	header, trailer *pairs // unary calls only
 	waitForReady    bool
+	token           *token // of the call; nil for none
 }
 
 type serverOptions struct {
@@ -142,6 +143,7 @@ type clientOptions struct {
 	serverName string
 	maxRecv    int
 	maxSend    int
+	token      *token // of all calls; nil for none
 }
 
 // A runningServer is a server that accepts connections.

@@ -115,7 +115,11 @@ func (l strataLib) dial(t *testing.T, target string, o clientOptions) conn {
 	if o.maxSend != 0 {
 		calls = append(calls, stubs.MaxCallSendMsgSize(o.maxSend))
 	}
-	cc, err := stubs.NewClient(target, stubs.WithTransportCredentials(creds), stubs.WithDefaultCallOptions(calls...))
+	opts := []stubs.DialOption{stubs.WithTransportCredentials(creds), stubs.WithDefaultCallOptions(calls...)}
+	if o.token != nil {
+		opts = append(opts, stubs.WithPerRPCCredentials(o.token))
+	}
+	cc, err := stubs.NewClient(target, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +140,11 @@ func (c strataConn) with(ctx context.Context, o *callOptions) (context.Context, 
 	if o.send != nil {
 		ctx = metadata.NewOutgoingContext(ctx, o.send)
 	}
-	return ctx, []stubs.CallOption{stubs.WaitForReady(o.waitForReady)}
+	opts := []stubs.CallOption{stubs.WaitForReady(o.waitForReady)}
+	if o.token != nil {
+		opts = append(opts, stubs.PerRPCCredentials(o.token))
+	}
+	return ctx, opts
 }
 
 func (c strataConn) unary(ctx context.Context, in []byte, o *callOptions) ([]byte, error) {

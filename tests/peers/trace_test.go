@@ -67,7 +67,8 @@ func TestTraceCatalogue(t *testing.T) {
 	go func() { ended <- s.Serve(lis) }()
 	cc, err := stubs.NewClient("passthrough:///"+lis.Addr().String(),
 		stubs.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: id.roots, ServerName: certName})),
-		stubs.WithTrace(rec.Endpoint("client", "server")), stubs.WithHTTP2(narrow))
+		stubs.WithTrace(rec.Endpoint("client", "server")), stubs.WithHTTP2(narrow),
+		stubs.WithPerRPCCredentials(credentials.NewBearerToken("token")))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,8 +8,8 @@
 //     single calls.
 //   - fields_test.go: fields that may not be sent, from every source, and what
 //     is on the wire of them; fields that clients should not send.
-//   - token_test.go: credentials of single calls, by the rules of package
-//     credentials.
+//   - token_test.go: credentials of calls, on connections that are safe enough
+//     and on others, with fields that may be sent and others.
 //   - accept_test.go: what happens to a server that is out of files, or whose
 //     clients do not speak HTTP/2.
 //
