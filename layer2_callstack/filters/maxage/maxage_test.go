@@ -11,8 +11,10 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 )
 
 // exact returns a filter whose connections all become as old as is configured.
@@ -303,4 +305,29 @@ func TestBadConfig(t *testing.T) {
 	if Enabled := (Config{MaxConnectionAgeGrace: 1}).Enabled(); Enabled {
 		t.Error("a grace alone puts the filter into the stack")
 	}
+}
+
+// TestTrace: a trace tells when a connection is told to go, and why.
+func TestTrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := trace.NewRecorder(trace.LevelEvents)
+		b := callstack.NewBuilder("TEST")
+		b.Add(exact(Config{MaxConnectionAge: time.Minute, MaxConnectionAgeGrace: time.Second, MaxConnectionIdle: 2 * time.Minute}))
+		b.Add(connected.New()).Terminal()
+		stack, err := b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}, Trace: rec.Endpoint("server", "client")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stack.Destroy()
+		time.Sleep(time.Hour)
+		var got []string
+		for _, e := range rec.Events() {
+			if e.Component == component {
+				got = append(got, fmt.Sprintf("%s %s %v", e.Op, e.Text, e.Err != nil))
+			}
+		}
+		if want := []string{"age.goaway 1m0s false", "age.cut  true", "idle.goaway 2m0s false"}; !slices.Equal(got, want) {
+			t.Errorf("the trace has %q, want %q", got, want)
+		}
+	})
 }
