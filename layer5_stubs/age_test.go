@@ -28,6 +28,7 @@ type aged struct {
 	client testpb.TestClient
 	start  time.Time
 	served chan error
+	logs   logBuffer // of both
 
 	mu    sync.Mutex
 	dials []time.Duration // guarded by mu
@@ -36,13 +37,13 @@ type aged struct {
 func newAged(t *testing.T, impl testpb.TestServer, opts ...stubs.ServerOption) *aged {
 	t.Helper()
 	a := &aged{start: time.Now(), served: make(chan error, 1)}
-	quiet := slog.New(slog.DiscardHandler)
-	a.server = stubs.NewServer(append(opts, stubs.WithLogger(quiet))...)
+	logger := slog.New(slog.NewTextHandler(&a.logs, nil))
+	a.server = stubs.NewServer(append(opts, stubs.WithLogger(logger))...)
 	testpb.RegisterTestServer(a.server, impl)
 	lis := memconn.Listen()
 	go func() { a.served <- a.server.Serve(lis) }()
 	var err error
-	a.cc, err = stubs.NewClient("passthrough:///x", stubs.WithTransportCredentials(credentials.NewInsecure()), stubs.WithLogger(quiet),
+	a.cc, err = stubs.NewClient("passthrough:///x", stubs.WithTransportCredentials(credentials.NewInsecure()), stubs.WithLogger(logger),
 		stubs.WithKeepaliveParams(keepalive.Params{Time: time.Minute, PermitWithoutStream: true}),
 		stubs.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			a.mu.Lock()
@@ -143,7 +144,7 @@ func TestCallAtMaxConnectionAge(t *testing.T) {
 }
 
 // TestCallsOverManyConnections: a call every minute, for a day of connections of
-// an hour. None fails, and each connection is as old as it may be.
+// an hour. None fails, each connection is as old as it may be, and nobody is warned.
 func TestCallsOverManyConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAged(t, &echo{}, stubs.MaxConnectionAge(time.Hour, time.Minute), permit)
@@ -164,6 +165,9 @@ func TestCallsOverManyConnections(t *testing.T) {
 		}
 		if len(a.dials) < 21 || len(ages) < 3 {
 			t.Errorf("connections were made at %v: too few, or all of the same age", a.dials)
+		}
+		if logs := a.logs.String(); logs != "" {
+			t.Errorf("it was logged that\n%s", logs)
 		}
 	})
 }

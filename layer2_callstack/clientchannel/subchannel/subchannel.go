@@ -23,12 +23,14 @@ package subchannel
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 )
 
@@ -184,9 +186,21 @@ func (s *Subchannel) lost(c *Conn, cause error) {
 	if cause != nil {
 		err := &Error{Addr: c.addr, Err: cause, Established: true}
 		s.env.OnError(err)
-		s.warn("the channel lost its connection", err)
+		if leftGracefully(cause) {
+			s.env.Logger.Debug("the server ended a connection of the channel", "target", s.env.Target, "error", err)
+		} else {
+			s.warn("the channel lost its connection", err)
+		}
 	}
 	s.setState(connectivity.Idle, nil)
+}
+
+// leftGracefully reports whether a connection ended with a GOAWAY that is no
+// reproach: a server that limits the age of its connections says so again and
+// again, and no call is lost by it.
+func leftGracefully(cause error) bool {
+	var e *transport.Error
+	return errors.As(cause, &e) && e.HasHTTP2 && e.HTTP2 == status.HTTP2NoError
 }
 
 // dropConn drains the connection, if there is one.
