@@ -16,6 +16,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
@@ -264,6 +265,15 @@ func WithPendingLimits(l PendingLimits) ServerOption {
 // of NewServer; of several the last counts.
 func WithServerAuth(cfg serverauth.Config) ServerOption {
 	return serverOption(func(c *serverConfig) { c.stack.ServerAuth = &cfg })
+}
+
+// WithLimit bounds how many calls the server has at once and how many come in a
+// second, over all its connections. One more is refused with RESOURCE_EXHAUSTED
+// before the application hears of it and before any message is read. It comes before
+// the hook of [WithServerAuth], which is not asked about what is refused. Limits
+// that cannot be are a panic of NewServer; of several options the last counts.
+func WithLimit(cfg limit.Config) ServerOption {
+	return serverOption(func(c *serverConfig) { c.stack.Limit = cfg })
 }
 
 // WithHandshakeTimeout bounds the time from accepting a connection to the first

@@ -46,6 +46,7 @@ func TestAllocsGate(t *testing.T) {
 	}
 	testAllocsInvoke(t, options{server: []stubs.ServerOption{
 		stubs.ServerAuth(stubs.ServerAuthConfig{Process: hook, Inline: true}),
+		stubs.CallLimit(stubs.CallLimitConfig{MaxConcurrent: 10, Rate: 1e9}),
 	}})
 }
 

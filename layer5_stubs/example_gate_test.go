@@ -51,3 +51,41 @@ func ExampleServerAuth() {
 	// hello, alice <nil>
 	//  rpc error: code = Unauthenticated desc = /strata.test.Test/Unary is for those with a token
 }
+
+// ExampleCallLimit has two calls at once, from however many clients. What is too
+// much is refused at once, so that the others are served well.
+func ExampleCallLimit() {
+	begun, finish := make(chan bool), make(chan bool)
+	slow := &echo{hook: func(context.Context) error {
+		begun <- true
+		<-finish
+		return nil
+	}}
+	s, target := serveAs(slow, stubs.CallLimit(stubs.CallLimitConfig{MaxConcurrent: 2}))
+	defer s.Stop()
+	cc, err := stubs.NewClient(target, stubs.WithTransportCredentials(credentials.NewInsecure()))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer cc.Close()
+	client := testpb.NewTestClient(cc)
+	ctx, cancel := exampleContext()
+	defer cancel()
+
+	answers := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := client.Unary(ctx, new(testpb.Request))
+			answers <- err
+		}()
+		<-begun
+	}
+	_, err = client.Unary(ctx, new(testpb.Request))
+	fmt.Println("the third:", err)
+
+	close(finish)
+	fmt.Println("the first two:", <-answers, <-answers)
+	// Output:
+	// the third: rpc error: code = ResourceExhausted desc = the server has as many calls at once as it may have: 2 (option MaxConcurrent)
+	// the first two: <nil> <nil>
+}

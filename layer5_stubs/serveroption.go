@@ -6,6 +6,7 @@ import (
 
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
@@ -113,6 +114,17 @@ func MaxConnectionAge(age, grace time.Duration) ServerOption {
 // ended then, within an eighth of the time more. The default, 0, is no bound.
 func MaxConnectionIdle(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnectionIdle(d)) })
+}
+
+// A CallLimitConfig is the limits of [CallLimit].
+type CallLimitConfig = limit.Config
+
+// CallLimit bounds how many calls the server handles at once and how many come in
+// a second, over all its connections; see [MaxConcurrentStreams] for those of one
+// connection. One more ends with RESOURCE_EXHAUSTED before any handler and before
+// its message is read. A call counts until its handler has returned.
+func CallLimit(cfg CallLimitConfig) ServerOption {
+	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithLimit(cfg)) })
 }
 
 // A ServerAuthConfig is the hook of [ServerAuth] and how it is run.

@@ -32,6 +32,7 @@
 //	client_channel lb.pick             which connection a call goes to; it waited for the cause
 //	filter:deadline deadline.arm deadline.fire  the timer, or that of client_channel
 //	filter:server_auth auth.ask auth.refuse  a hook decides about a call
+//	filter:limit limit.refuse          a call is too much
 //	filter:max_age age.goaway idle.goaway age.cut  a server ends a connection
 //	filter:client_auth credentials.ask credentials.got  for a call, by their type
 //

@@ -22,6 +22,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
@@ -68,6 +69,8 @@ func filterRows() (rows []row) {
 		{"deadline/side=server", callstacktest.Server, never, []callstack.Filter{deadline.New()}},
 		{"deadline/side=server/armed", callstacktest.Server, hour, []callstack.Filter{deadline.New()}},
 		{"http_server/side=server", callstacktest.Server, never, []callstack.Filter{httpserver.New()}},
+		{"limit/side=server", callstacktest.Server, never, []callstack.Filter{limit.New(limit.Config{MaxConcurrent: 100})}},
+		{"limit/side=server/rated", callstacktest.Server, never, []callstack.Filter{limit.New(allServer.Limit)}},
 		{"server_auth/side=server", callstacktest.Server, never, []callstack.Filter{serverauth.New(*allServer.ServerAuth)}},
 		{"compression/side=server", callstacktest.Server, never, []callstack.Filter{compression.New(compression.Config{})}},
 		{"call_log/side=server", callstacktest.Server, never, []callstack.Filter{calllog.New(log)}},

@@ -4,7 +4,7 @@
 //	CLIENT_CHANNEL     client_channel
 //	CLIENT_SUBCHANNEL  authority client_auth message_size http_client compression connected
 //	CLIENT_DIRECT      authority client_auth message_size deadline [http_client compression] connected
-//	SERVER             server [server_auth] [max_age] message_size deadline http_server compression connected
+//	SERVER             server [server_auth] [limit] [max_age] message_size deadline http_server compression connected
 //	LAME               lame
 //
 // CLIENT_SUBCHANNEL stands under client_channel, which watches the deadline
@@ -49,6 +49,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/lame"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
@@ -90,6 +91,9 @@ type Options struct {
 	MaxAge maxage.Config
 	// ServerAuth is the hook that decides about calls, nil for none. Servers only.
 	ServerAuth *serverauth.Config
+	// Limit bounds the calls of all connections whose stacks one builder builds.
+	// Servers only.
+	Limit limit.Config
 
 	// Auth says what credentials all calls send. Clients only.
 	Auth clientauth.Config
@@ -150,7 +154,8 @@ func ClientDirect(o Options, http bool) *callstack.Builder {
 func Server(top callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameServer)
 	b.Add(top).BeforeAll()
-	b.Add(o.serverAuth()).Before(maxage.Name).Enabled(o.ServerAuth != nil)
+	b.Add(o.serverAuth()).Before(limit.Name).Enabled(o.ServerAuth != nil)
+	b.Add(limit.New(o.Limit)).Before(maxage.Name).Enabled(o.Limit.Enabled())
 	b.Add(maxage.New(o.MaxAge)).Before(messagesize.Name).Enabled(o.MaxAge.Enabled())
 	b.Add(o.messageSize())
 	b.Add(deadline.New()).After(messagesize.Name)

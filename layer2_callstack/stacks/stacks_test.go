@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
@@ -40,6 +41,8 @@ const top = pass("server")
 // allServer has every optional filter of a server.
 var allServer = stacks.Options{
 	ServerAuth: &serverauth.Config{Process: letIn, Inline: true},
+	Limit:      limit.Config{MaxConcurrent: 100, Rate: 1e9},
+	MaxAge:     maxage.Config{MaxConnectionAge: time.Hour},
 }
 
 func letIn(context.Context, *serverauth.Request) error { return nil }
@@ -68,9 +71,9 @@ func TestStandardStacks(t *testing.T) {
 		{"a server in the process", "inproc", stacks.Server(top, stacks.Options{}),
 			"SERVER server message_size deadline connected"},
 		{"a server with everything", "http2", stacks.Server(top, allServer),
-			"SERVER server server_auth message_size deadline http_server compression connected"},
+			"SERVER server server_auth limit max_age message_size deadline http_server compression connected"},
 		{"a server in the process with everything", "inproc", stacks.Server(top, allServer),
-			"SERVER server server_auth message_size deadline connected"},
+			"SERVER server server_auth limit max_age message_size deadline connected"},
 		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
 		{"a channel with more filters", "http2", stacks.ClientSubchannel(extra),
 			"CLIENT_SUBCHANNEL a_filter authority client_auth message_size http_client own compression connected"},

@@ -62,3 +62,48 @@ func TestRefusedByServerAuth(t *testing.T) {
 		})
 	}
 }
+
+// TestRefusedByCallLimit: one call too many ends at once, with what the limit is,
+// on the connection of the first call and on another; when that is over there is a
+// place again.
+func TestRefusedByCallLimit(t *testing.T) {
+	for _, client := range []library{strataLib{}, grpcGoLib{}} {
+		t.Run(client.name(), func(t *testing.T) {
+			begun, finish := make(chan bool, 1), make(chan bool)
+			s := strataLib{}.serve(t, handlers{unary: func(_ context.Context, _ handlerCall, in *message) (*message, error) {
+				begun <- true
+				<-finish
+				return in, nil
+			}}, serverOptions{strata: []stubs.ServerOption{stubs.CallLimit(stubs.CallLimitConfig{MaxConcurrent: 1})}})
+			cc := client.dial(t, "passthrough:///"+s.addr, clientOptions{})
+			ctx := testContext(t)
+			first := make(chan error, 1)
+			go func() {
+				_, err := cc.unary(ctx, []byte("first"), nil)
+				first <- err
+			}()
+			<-begun
+			for _, cc := range []conn{cc, client.dial(t, "passthrough:///"+s.addr, clientOptions{})} {
+				_, err := cc.unary(ctx, make([]byte, 100<<10), nil)
+				const want = "the server has as many calls at once as it may have: 1 (option MaxConcurrent)"
+				if st := client.statusOf(err); status.Code(st.GetCode()) != status.ResourceExhausted || st.GetMessage() != want {
+					t.Errorf("one call too many: %v, want RESOURCE_EXHAUSTED with %q", st, want)
+				}
+			}
+			close(finish)
+			if err := await(t, "the first call", first); err != nil {
+				t.Errorf("the first call: %v", err)
+			}
+			// The place is free when the server has seen the end of the call.
+			for {
+				_, err := cc.unary(ctx, nil, nil)
+				if err == nil {
+					break
+				}
+				if st := client.statusOf(err); status.Code(st.GetCode()) != status.ResourceExhausted || ctx.Err() != nil {
+					t.Fatalf("when the first call is over: %v", err)
+				}
+			}
+		})
+	}
+}
