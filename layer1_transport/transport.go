@@ -4,6 +4,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A Transport carries the streams of one connection. It is the vtable that
@@ -64,6 +65,13 @@ type Owner interface {
 // Accepted is a transport's own description of a stream that the peer began.
 // Only the transport that made it looks inside.
 type Accepted any
+
+// Caused is what an [Accepted] is, too, whose transport tells a trace what began
+// the stream.
+type Caused interface {
+	// Cause returns the event of that, 0 without a trace.
+	Cause() trace.EventID
+}
 
 // An Acceptor is told of each stream that the peer begins.
 type Acceptor interface {

@@ -264,6 +264,9 @@ func (c *serverConn) AcceptStream(_ transport.Transport, accepted transport.Acce
 	args.Owner, args.Accepted, args.CallID = call, accepted, call.id
 	if c.calls.trace.on() {
 		args.Start = time.Now()
+		if from, ok := accepted.(transport.Caused); ok {
+			args.Cause = from.Cause()
+		}
 	}
 	fault := call.stack.Init()
 	call.server.begin(c, fault)

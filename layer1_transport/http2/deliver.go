@@ -22,7 +22,7 @@ type delivery struct {
 	causes                *deliveryCauses // nil without a trace
 }
 
-// deliveryCauses are the frames that the receiving operations owe their end to.
+// deliveryCauses are the events that the receiving operations owe their end to.
 type deliveryCauses struct {
 	batches [3]*transport.StreamOpBatch
 	events  [3]trace.EventID
@@ -152,11 +152,28 @@ func (st *stream) trailersReady() bool {
 	return st.recv.ended && !st.recv.in.ready && st.recv.in.unread() == 0
 }
 
+// causes returns what the receiving operations owe their end to, if it is now. One
+// that gets nothing owes it to the end of the call, and a server's call ends with
+// what the server sends.
+func (st *stream) causes() [3]trace.EventID {
+	e := st.recv.events
+	if e[causeTrailers] == 0 {
+		e[causeTrailers] = st.cause
+	}
+	if e[causeHeaders] == 0 {
+		e[causeHeaders] = e[causeTrailers]
+	}
+	if !st.recv.in.ready {
+		e[causeMessage] = e[causeTrailers]
+	}
+	return e
+}
+
 // collect moves what is complete from st to d.
 func (s *session) collect(st *stream, d *delivery) bool {
 	some := false
 	if s.trace.On() {
-		d.causes = &deliveryCauses{events: st.recv.events,
+		d.causes = &deliveryCauses{events: st.causes(),
 			batches: [3]*transport.StreamOpBatch{st.ops.rim, st.ops.rm, st.ops.rtm}}
 	}
 	if st.initialReady() {

@@ -8,6 +8,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/http2/headerblock"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // blockState is a header block whose frames are still coming in.
@@ -29,7 +30,11 @@ type incoming struct {
 	end     bool
 	list    metadata.List
 	waiting bool // to be given to the acceptor
+	cause   trace.EventID
 }
+
+// Cause returns the event of the HEADERS frame. It is called by the acceptor.
+func (in *incoming) Cause() trace.EventID { return in.cause }
 
 // onHeaders takes a HEADERS frame. RFC 9113 §6.2.
 func (s *session) onHeaders(h frame.Header, p []byte) error {
@@ -158,7 +163,7 @@ func (s *session) onRequest(id uint32, block []byte, end, selfDependent bool) er
 	case end && in.list.HasContentLength && in.list.ContentLength != 0:
 		s.breachID(id, frame.CodeProtocol) // RFC 9113 §8.1.1
 	default:
-		in.waiting = true
+		in.waiting, in.cause = true, s.trace.Last()
 	}
 	return nil
 }

@@ -354,6 +354,10 @@ func (s *session) fail(st *stream, err error) {
 		return
 	}
 	st.err = err
+	if s.trace.On() {
+		st.cause = s.trace.Cause(st.cause)
+		st.recv.events[causeTrailers] = st.cause
+	}
 	s.become(st, stateClosed)
 	s.failSends(st, err)
 	if st.recv.in.unread() > 0 {
