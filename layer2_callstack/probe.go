@@ -59,7 +59,8 @@ const (
 type probeTrail struct {
 	mu sync.Mutex // a leaf; nothing is called while it is held
 	// Guarded by mu.
-	steps [probeKinds]probeStep
+	steps  [probeKinds]probeStep
+	latest trace.EventID // of all
 }
 
 // A probeStep is the way of one callback.
@@ -76,6 +77,21 @@ type probeStep struct {
 	left trace.EventID
 }
 
+// down notes the event of a batch that goes down.
+func (t *probeTrail) down(id trace.EventID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.latest = id
+}
+
+// own returns what a batch comes of that a filter has made itself: what it was
+// last told.
+func (t *probeTrail) own() trace.EventID {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.latest
+}
+
 // begin notes that a callback of b is to come.
 func (t *probeTrail) begin(kind int, b *transport.StreamOpBatch) {
 	t.mu.Lock()
@@ -84,15 +100,24 @@ func (t *probeTrail) begin(kind int, b *transport.StreamOpBatch) {
 }
 
 // cause returns what the next event of a callback comes of: the event of the
-// probe below, or that of the transport if it has left one.
-func (t *probeTrail) cause(kind int) trace.EventID {
+// probe below, or that of the transport if it has left one. What a batch fails of
+// all of its callbacks do, so that it is left once.
+func (t *probeTrail) cause(kind int, failed bool) trace.EventID {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	step := &t.steps[kind]
-	if step.batch.Cause != step.left {
-		return step.batch.Cause
+	b := step.batch
+	if b.Cause == step.left {
+		return step.last
 	}
-	return step.last
+	if failed {
+		for i := range t.steps {
+			if t.steps[i].batch == b {
+				t.steps[i].last = b.Cause
+			}
+		}
+	}
+	return b.Cause
 }
 
 // leave notes an event of a callback, and puts it into its batch and into all
@@ -101,7 +126,7 @@ func (t *probeTrail) leave(kind int, id trace.EventID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	b := t.steps[kind].batch
-	t.steps[kind].last, b.Cause = id, id
+	t.steps[kind].last, t.latest, b.Cause = id, id, id
 	for i := range t.steps {
 		if t.steps[i].batch == b {
 			t.steps[i].left = id
@@ -110,7 +135,7 @@ func (t *probeTrail) leave(kind int, id trace.EventID) {
 }
 
 // reset forgets a call. Nobody else refers to it any more.
-func (t *probeTrail) reset() { t.steps = [probeKinds]probeStep{} }
+func (t *probeTrail) reset() { t.steps, t.latest = [probeKinds]probeStep{}, 0 }
 
 // linkProbes gives the probes among elems one trail.
 func linkProbes(elems []CallElem) {
@@ -131,7 +156,7 @@ func (c *probeCall) emit(e *trace.Event) trace.EventID {
 // Init tells that the element below begins a call.
 func (c *probeCall) Init(args *CallArgs) error {
 	c.args = args
-	c.emit(&trace.Event{Cause: args.Cause, Op: "element.init"})
+	c.trail.down(c.emit(&trace.Event{Cause: args.Cause, Op: "element.init"}))
 	return nil
 }
 
@@ -148,7 +173,11 @@ func (c *probeCall) Reset() {
 
 // StartBatch tells that b goes down and puts slots in place of its callbacks.
 func (c *probeCall) StartBatch(b *transport.StreamOpBatch) {
+	if b.Cause == 0 && c.args.Top != CallElem(c) {
+		b.Cause = c.trail.own()
+	}
 	b.Cause = c.emit(&trace.Event{Cause: b.Cause, Op: "op.down", Dir: trace.DirDown, Text: b.Ops.String()})
+	c.trail.down(b.Cause)
 	if sends := b.Ops & transport.OpsSend; sends != 0 {
 		kind := probeSendTrailing
 		switch {
@@ -191,7 +220,7 @@ type probeSlot struct {
 func (s *probeSlot) Run(err error) {
 	trail := s.call.trail
 	trail.leave(s.kind, s.call.emit(&trace.Event{
-		Cause: trail.cause(s.kind), Op: "op.up", Dir: trace.DirUp, Text: s.text, Err: err,
+		Cause: trail.cause(s.kind, err != nil), Op: "op.up", Dir: trace.DirUp, Text: s.text, Err: err,
 	}))
 	s.orig.Run(err)
 }

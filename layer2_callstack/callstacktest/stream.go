@@ -5,6 +5,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A Stream is a stream of a [Transport]. It keeps the rules of the contract:
@@ -24,7 +25,8 @@ type Stream struct {
 	message    []byte
 	compressed bool // the flag of message
 	cancelErr  error
-	ended      bool // recv_trailing_metadata was delivered
+	cancelFrom trace.EventID // the event of the cancel
+	ended      bool          // recv_trailing_metadata was delivered
 	sends      []*transport.StreamOpBatch
 	recv       [3]*transport.StreamOpBatch // headers, message, trailers
 	due        []completion
@@ -36,6 +38,10 @@ type completion struct {
 	done  transport.Done
 	err   error
 	owner transport.Owner
+
+	// With a trace a transport leaves in its batch what an operation owes its end to.
+	batch *transport.StreamOpBatch
+	cause trace.EventID
 }
 
 // The places of Stream.recv.
@@ -60,6 +66,7 @@ func (s *Stream) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.accepted, s.cancelErr, s.ended = nil, nil, nil, false
+	s.cancelFrom = 0
 	s.batches, s.message = s.batches[:0], s.message[:0]
 	s.headers.Reset()
 	s.trailers.Reset()
@@ -81,7 +88,7 @@ func (s *Stream) PerformBatch(b *transport.StreamOpBatch) {
 		s.trailers.CopyFrom(b.SendTrailingMetadata.MD)
 	}
 	if ops.Has(transport.OpCancelStream) && s.cancelErr == nil && !s.ended {
-		s.cancelErr = b.CancelErr
+		s.cancelErr, s.cancelFrom = b.CancelErr, b.Cause
 	}
 	if ops.Has(transport.OpsSend) {
 		s.owner.Ref()
@@ -146,7 +153,16 @@ func (s *Stream) endLocked(kind int, err error) {
 	case recvMessage:
 		done = b.RecvMessage.Ready
 	}
-	s.due = append(s.due, completion{done, err, s.owner})
+	s.due = append(s.due, completion{done, err, s.owner, b, s.causeLocked(err)})
+}
+
+// causeLocked returns the event of the cancel for what fails of it. Caller holds
+// s.mu.
+func (s *Stream) causeLocked(err error) trace.EventID {
+	if err == nil || err != s.cancelErr {
+		return 0
+	}
+	return s.cancelFrom
 }
 
 // endSendsLocked makes the callbacks of the sending operations due. Caller
@@ -159,7 +175,7 @@ func (s *Stream) endSendsLocked(err error) {
 			m.Buf.Release()
 			m.Buf, m.WriteClosed = nil, s.ended
 		}
-		s.due = append(s.due, completion{b.OnComplete, err, s.owner})
+		s.due = append(s.due, completion{b.OnComplete, err, s.owner, b, s.causeLocked(err)})
 	}
 	s.sends = s.sends[:0]
 }
@@ -176,6 +192,9 @@ func (s *Stream) deliver() {
 		c := s.due[i]
 		s.due[i] = completion{}
 		s.mu.Unlock()
+		if c.cause != 0 {
+			c.batch.Cause = c.cause
+		}
 		c.done.Run(c.err)
 		c.owner.Unref()
 		s.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/subchannel"
 )
@@ -40,7 +41,9 @@ type call struct {
 	// Guarded by mu.
 	busy    bool                // a goroutine is at work
 	queued  bool                // in the list of ch.queue
+	asked   bool                // a picker has let it wait: the next one is why it goes on
 	err     error               // why the call fails here; set once
+	errFrom trace.EventID       // the event that err comes of, 0 without a trace
 	attempt *subchannel.Attempt // holds one of its references
 	held    heldBatches
 	repick  repick
@@ -71,7 +74,7 @@ func (c *call) Reset() {
 		c.direct.Store(nil)
 	}
 	c.repick.reset()
-	c.args, c.err, c.timed, c.again = nil, nil, false, 0
+	c.args, c.err, c.errFrom, c.asked, c.timed, c.again = nil, nil, 0, false, false, 0
 }
 
 // StartBatch passes b on to the attempt, or holds it until there is one.
@@ -113,7 +116,7 @@ func (c *call) startDirect(a *subchannel.Attempt, b *transport.StreamOpBatch) {
 func (c *call) holdLocked(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpCancelStream) && c.attempt == nil {
 		if c.err == nil {
-			c.err = c.ch.cancelError(b.CancelErr)
+			c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
 		}
 		if b.Ops == transport.OpCancelStream {
 			return
@@ -157,6 +160,9 @@ func (c *call) stepLocked() bool {
 		}
 		if b := c.held.takeFailed(); b != nil {
 			err := c.numbered(c.err)
+			if c.errFrom != 0 {
+				b.Cause = c.errFrom
+			}
 			c.mu.Unlock()
 			b.Fail(err)
 			c.mu.Lock()
@@ -179,7 +185,7 @@ func (c *call) stepLocked() bool {
 		return c.pickLocked()
 	case c.held != heldBatches{}:
 		box := c.ch.queue.picker.Load()
-		c.err = box.closed
+		c.err, c.errFrom = box.closed, box.event
 		return c.err != nil || !c.ch.queue.add(c, box)
 	}
 	return false

@@ -20,7 +20,7 @@ import (
 func (c *call) watchDeadline() {
 	left := c.args.TimeLeft()
 	if left <= 0 {
-		c.err = deadlineError("the deadline had passed before the call began")
+		c.err, c.errFrom = deadlineError("the deadline had passed before the call began"), c.args.Cause
 		return
 	}
 	c.timed = true

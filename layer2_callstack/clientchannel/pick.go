@@ -19,7 +19,7 @@ func (c *call) pickLocked() bool {
 	a, err := c.pick(first, box)
 	c.mu.Lock()
 	if c.err == nil { // else it was cancelled during the pick
-		c.err = err
+		c.err, c.errFrom = err, first.Cause
 	}
 	switch {
 	case c.err != nil:
@@ -28,12 +28,13 @@ func (c *call) pickLocked() bool {
 		}
 		return true
 	case a == nil:
+		c.asked = true
 		return !c.ch.queue.add(c, box)
 	}
 	if c.queued {
 		c.ch.queue.remove(c)
 	}
-	c.attempt = a
+	c.attempt, c.asked = a, false
 	return true
 }
 
@@ -94,7 +95,7 @@ var pickNames = [...]string{"queue", "complete", "fail", "drop"}
 func (c *call) tracePick(first *transport.StreamOpBatch, box *pickerBox, r *balancer.PickResult) {
 	cause := first.Cause
 	c.mu.Lock()
-	if c.queued {
+	if c.asked {
 		cause = box.event
 	}
 	c.mu.Unlock()

@@ -150,7 +150,7 @@ func (c *call) takeBackLocked() *subchannel.Attempt {
 	r.passed = heldBatches{}
 	for i, b := range c.held {
 		if b != nil && b.Ops.Has(transport.OpCancelStream) && c.err == nil {
-			c.err = c.ch.cancelError(b.CancelErr)
+			c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
 			if b.Ops == transport.OpCancelStream {
 				c.held[i] = nil
 			}

@@ -10,6 +10,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
@@ -122,24 +123,11 @@ func standard(b *callstack.Builder) buildFunc {
 	}
 }
 
-// channel returns the CLIENT_CHANNEL of a channel whose connection is tr, with
-// below above it.
+// channel returns the CLIENT_CHANNEL of a channel that is connected, with below
+// above tr.
 func channel(below *callstack.Builder) buildFunc {
 	return func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack {
-		cc, err := clientchannel.New(clientchannel.Config{
-			Target: "passthrough:///server", Credentials: credentials.NewInsecure(), Logger: slog.New(slog.DiscardHandler),
-			Connect: func(context.Context, resolver.Address, string) (transport.Transport, error) { return tr, nil },
-			NewStack: func(transport.Transport, string) (*callstack.ChannelStack, error) {
-				return standard(below)(tb, tr), nil
-			},
-		})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		s, err := stacks.ClientChannel(cc, stacks.Options{}).Build(callstack.ChannelArgs{})
-		if err != nil {
-			tb.Fatal(err)
-		}
+		cc, s := newChannel(tb, nil, below, func(context.Context) (transport.Transport, error) { return tr, nil })
 		tb.Cleanup(s.Destroy)
 		ready := make(onReady)
 		s.StartTransportOp(&transport.Op{StartWatch: ready})
@@ -147,6 +135,29 @@ func channel(below *callstack.Builder) buildFunc {
 		<-ready
 		return s
 	}
+}
+
+// newChannel returns a channel that connects with connect, and its CLIENT_CHANNEL.
+func newChannel(tb testing.TB, sink trace.Sink, below *callstack.Builder, connect func(context.Context) (transport.Transport, error),
+) (*clientchannel.ClientChannel, *callstack.ChannelStack) {
+	tb.Helper()
+	cc, err := clientchannel.New(clientchannel.Config{
+		Target: "passthrough:///server", Credentials: credentials.NewInsecure(), Logger: slog.New(slog.DiscardHandler), Trace: sink,
+		Connect: func(ctx context.Context, _ resolver.Address, _ string) (transport.Transport, error) {
+			return connect(ctx)
+		},
+		NewStack: func(tr transport.Transport, _ string) (*callstack.ChannelStack, error) {
+			return below.Build(callstack.ChannelArgs{Transport: tr, Trace: sink})
+		},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s, err := stacks.ClientChannel(cc, stacks.Options{}).Build(callstack.ChannelArgs{Trace: sink})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return cc, s
 }
 
 // onReady is closed in state READY.

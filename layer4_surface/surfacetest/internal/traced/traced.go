@@ -38,6 +38,7 @@ var follows = map[string]bool{
 	"http2 flow.window": true, "http2 flow.blocked": true, "http2 flow.unblocked": true,
 	"client_channel resolver.update": true, "client_channel subchannel.connect": true,
 	"client_channel deadline.arm": true, "client_channel deadline.fire": true,
+	"client_channel lb.pick": true, "filter element.init": true, "filter op.down": true, "filter op.up": true,
 	"filter deadline.arm": true, "filter deadline.fire": true,
 	"call start_batch": true, "call batch.reject": true, "call call.status": true, "call match": true,
 	"cq end_op": true, "cq next.return": true,
