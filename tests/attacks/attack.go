@@ -28,6 +28,7 @@ type attack struct {
 	conns  int  // of a client's script at once; of a client under attack at the most, 0 for any
 	frames int
 	lasts  time.Duration
+	idle   time.Duration // MaxConnectionIdle of the server, 0 for none
 	load   load
 	bounds bounds
 }
@@ -127,6 +128,8 @@ func (a *attack) note(key, text string, quick bool) (err error) {
 		a.frames, err = strconv.Atoi(first)
 	case "lasts":
 		a.lasts, err = time.ParseDuration(first)
+	case "idle":
+		a.idle, err = time.ParseDuration(first)
 	case "reaction":
 		for r := range strings.SplitSeq(text, "|") {
 			a.bounds.reaction = append(a.bounds.reaction, strings.TrimSpace(r))

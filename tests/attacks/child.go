@@ -36,6 +36,7 @@ type command struct {
 	Op     string
 	Target string `json:",omitempty"`
 	Load   load
+	Idle   time.Duration // MaxConnectionIdle of the server, 0 for none
 }
 
 // A reply is what it says.
@@ -65,7 +66,7 @@ func runChild() error {
 func obey(impl implementation, g *gauge, c command) (r reply, err error) {
 	switch c.Op {
 	case opServe:
-		r.Addr, _, err = impl.serve()
+		r.Addr, _, err = impl.serve(c.Idle)
 	case opWatch:
 		g.watch()
 	case opUnwatch:

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"net"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // as Strata has it by default
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -14,12 +16,12 @@ import (
 // grpcGoLib is grpc-go with its defaults, and with gzip.
 type grpcGoLib struct{}
 
-func (grpcGoLib) serve() (string, func(), error) {
+func (grpcGoLib) serve(idle time.Duration) (string, func(), error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
-	s := grpc.NewServer()
+	s := grpc.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idle}))
 	s.RegisterService(grpcGoDesc(), nil)
 	go s.Serve(lis) //nolint:errcheck // it ends with the process
 	return lis.Addr().String(), s.Stop, nil

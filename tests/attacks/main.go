@@ -12,6 +12,7 @@
 //	                     client attacks: how many the client may make
 //	@frames 1000000 5000 $frames in the script, in full and with -quick
 //	@lasts 30s           how long the script may take; 20s if not given
+//	@idle 2s             MaxConnectionIdle of the server, none if not given
 //	@quick               make test plays it as well
 //	@reaction A | B      what comes back: GOAWAY CODE, RST_STREAM CODE,
 //	                     grpc-status=N, close, none

@@ -67,7 +67,7 @@ func playOn(ctx context.Context, a attack, impl string) (row, error) {
 
 // playServer attacks a server, beside a client that behaves.
 func playServer(ctx context.Context, v *victim, a attack) (row, error) {
-	served, err := v.Ask(command{Op: opServe})
+	served, err := v.Ask(command{Op: opServe, Idle: a.idle})
 	if err != nil {
 		return row{}, err
 	}

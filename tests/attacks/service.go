@@ -92,7 +92,7 @@ func methodName(name string) string { return "/" + serviceName + "/" + name }
 // An implementation is a gRPC library as victim.
 type implementation interface {
 	// serve starts a server on a free loopback port.
-	serve() (addr string, stop func(), err error)
+	serve(idle time.Duration) (addr string, stop func(), err error)
 	// dial returns a function that makes an Echo call and says how it ended,
 	// in the names of the protocol: OK, DEADLINE_EXCEEDED.
 	dial(target string) (call func(ctx context.Context) (code string), stop func(), err error)

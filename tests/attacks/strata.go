@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"time"
 
 	credentials "github.com/strata-grpc/strata/layer1_transport/credentials"
 	metadata "github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -11,15 +12,16 @@ import (
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 )
 
-// strataLib is Strata with its defaults: attacks are against what ships.
+// strataLib is Strata with its defaults: attacks are against what ships. Those
+// with @idle are against what SECURITY.md advises.
 type strataLib struct{}
 
-func (strataLib) serve() (string, func(), error) {
+func (strataLib) serve(idle time.Duration) (string, func(), error) {
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", nil, err
 	}
-	s := stubs.NewServer(stubs.WithLogger(slog.New(slog.DiscardHandler)))
+	s := stubs.NewServer(stubs.WithLogger(slog.New(slog.DiscardHandler)), stubs.MaxConnectionIdle(idle))
 	s.RegisterService(strataDesc(), nil)
 	go s.Serve(lis) //nolint:errcheck // it ends with the process
 	return lis.Addr().String(), s.Stop, nil
