@@ -1,7 +1,7 @@
 // Package stress tests Strata under load and under faults, over loopback TCP:
 // many channels with many callers each, while connections are cut, servers are
-// stopped and restarted, channels are closed in mid-call, and handlers panic,
-// vanish and oversleep.
+// stopped and restarted, connections grow old, channels are closed in mid-call, and
+// handlers panic, vanish and oversleep.
 //
 // A call carries its caller's name and a job for its handler, so that each
 // side knows all that the other one may do. What is checked:

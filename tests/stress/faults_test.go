@@ -97,9 +97,10 @@ func listenLow(t *testing.T) net.Listener {
 	return nil
 }
 
-// serve starts a server on lis.
+// serve starts a server on lis, whose connections do not become old.
 func (h *host) serve(lis net.Listener) {
-	server := stubs.NewServer(quiet(), stubs.WaitForHandlers(true), stubs.MaxConcurrentStreams(maxStreams))
+	server := stubs.NewServer(quiet(), stubs.WaitForHandlers(true), stubs.MaxConcurrentStreams(maxStreams),
+		stubs.MaxConnectionAge(rand.N(time.Second)+time.Millisecond, rand.N(200*time.Millisecond)), stubs.MaxConnectionIdle(rand.N(time.Second)))
 	grpctestingpb.RegisterTestServiceServer(server, h.service)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(watchedListener{lis, h.cut}) }()
