@@ -49,6 +49,10 @@ func TestNamesOfCore(t *testing.T) {
 		{"channelz_test", "", noChannelz},
 		{"channelz_registry_test", "", noChannelz},
 
+		{"client_auth_filter_test: CreateFailsWithoutRequiredChannelArgs", "filters/clientauth/clientauth_test.go", "TestCreateFails"},
+		{"client_auth_filter_test: CreateSucceeds", "filters/clientauth/clientauth_test.go", "TestCreateSucceeds"},
+		{"client_auth_filter_test: CallCredsFails", "filters/clientauth/clientauth_test.go", "TestCallCredsFails"},
+		{"client_auth_filter_test: RewritesInvalidStatusFromCallCreds", "filters/clientauth/clientauth_test.go", "TestRewritesInvalidStatusFromCallCreds"},
 		{"client_authority_filter_test: DefaultConfig, the argument is sent", "filters/authority/authority_test.go", `"the channel has a default"`},
 		{"client_authority_filter_test: FailsWithoutDefaultAuthorityArg", "filters/authority/authority_test.go", `"nobody knows an authority"`},
 		{"client_authority_filter_test: NonStringDefaultAuthorityArg", "", noArgs},

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 )
 
@@ -23,6 +24,7 @@ func TestStandardStacks(t *testing.T) {
 	var channelOpts []ChannelOption
 	serverOpts := []ServerOption{
 		WithServerAuth(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return nil }}),
+		WithLimit(limit.Config{MaxConcurrent: 1}),
 		WithMaxConnectionAge(time.Hour, 0),
 	}
 	for _, tc := range []struct {
@@ -39,13 +41,13 @@ func TestStandardStacks(t *testing.T) {
 		{"HTTP/2, with all options", overHTTP2, channelOpts, serverOpts, []string{
 			"CLIENT_CHANNEL client_channel",
 			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
-			"SERVER server server_auth max_age message_size deadline http_server compression connected"}},
+			"SERVER server server_auth limit max_age message_size deadline http_server compression connected"}},
 		{"one connection", overOneConnection, nil, nil, []string{
 			"CLIENT_DIRECT authority client_auth message_size deadline connected",
 			"SERVER server message_size deadline connected"}},
 		{"one connection, with all options", overOneConnection, channelOpts, serverOpts, []string{
 			"CLIENT_DIRECT authority client_auth message_size deadline connected",
-			"SERVER server server_auth max_age message_size deadline connected"}},
+			"SERVER server server_auth limit max_age message_size deadline connected"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
@@ -23,6 +24,7 @@ type maybe struct {
 // optional are all of them.
 var optional = []maybe{
 	{serverauth.Name, func(o *stacks.Options) { o.ServerAuth = &serverauth.Config{Process: letIn} }},
+	{limit.Name, func(o *stacks.Options) { o.Limit = limit.Config{MaxConcurrent: 1} }},
 	{maxage.Name, func(o *stacks.Options) { o.MaxAge = maxage.Config{MaxConnectionAge: time.Hour} }},
 }
 
@@ -66,7 +68,7 @@ func TestCombinations(t *testing.T) {
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.ClientSubchannel(o) }},
 		{"CLIENT_DIRECT authority client_auth message_size deadline http_client compression connected",
 			func(o stacks.Options, http bool) *callstack.Builder { return stacks.ClientDirect(o, http) }},
-		{"SERVER server server_auth max_age message_size deadline http_server compression connected",
+		{"SERVER server server_auth limit max_age message_size deadline http_server compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.Server(top, o) }},
 	} {
 		name, filters, _ := strings.Cut(tc.whole, " ")
