@@ -31,6 +31,7 @@
 //	client_channel resolver.update connectivity subchannel.connect  the way to a connection
 //	client_channel lb.pick             which connection a call goes to; it waited for the cause
 //	filter:deadline deadline.arm deadline.fire  the timer, or that of client_channel
+//	filter:compression compress inflate  a message, with its lengths before and after
 //	filter:server_auth auth.ask auth.refuse  a hook decides about a call
 //	filter:limit limit.refuse          a call is too much
 //	filter:max_age age.goaway idle.goaway age.cut  a server ends a connection

@@ -17,6 +17,7 @@ import (
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
@@ -169,6 +170,21 @@ func TestTraceInvariants(t *testing.T) {
 					w.stream(0).Message(transport.NewBuffer(0), nil)
 				}
 				w.do(transport.OpSendTrailingMetadata)
+				w.stream(0).Trailers(w.side.FillTrailers, nil)
+			}},
+			{"messages that are coded", func(w *traceWorld) {
+				w.do(transport.OpSendInitialMetadata|transport.OpsRecv, func(b *callstacktest.Batch) { b.SendHeaders.Encoding = "gzip" })
+				w.stream(0).Headers(func(rim *transport.RecvInitialMetadata) {
+					w.side.FillHeaders(rim)
+					rim.MD.Encoding, rim.MD.AcceptEncoding = "gzip", "gzip"
+				}, nil)
+				long := transport.WrapBuffer(make([]byte, 1000))
+				w.do(transport.OpSendMessage, func(b *callstacktest.Batch) { b.SendMessage.Buf = long })
+				packed, err := encoding.Compress(encoding.Gzip{}, transport.WrapBuffer(make([]byte, 1000)))
+				if err != nil {
+					w.t.Fatal(err)
+				}
+				w.stream(0).Message(packed, nil)
 				w.stream(0).Trailers(w.side.FillTrailers, nil)
 			}},
 			{"cancelled", func(w *traceWorld) { w.do(whole); w.do(transport.OpCancelStream) }},
@@ -364,6 +380,9 @@ func faultsOf(events []trace.Record) (faults []string) {
 			below = "filter:" + p.stack[p.at+1]
 		}
 		cause := byID[r.Cause]
+		for cause.Component == r.Component && !strings.HasPrefix(cause.Op, "op.") {
+			cause = byID[cause.Cause] // what the filter tells of itself
+		}
 		switch r.Op {
 		case "element.init":
 			if want := len(p.stack) - 1 - inits[p.name]%len(p.stack); p.at != want {

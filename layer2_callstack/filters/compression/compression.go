@@ -8,6 +8,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 )
@@ -78,12 +79,12 @@ func (f *filter) Name() string { return Name }
 
 func (f *filter) Validate() error { return f.cfg.Validate() }
 
-func (f *filter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
 	set, err := f.cfg.Set()
 	if err != nil {
 		return nil, err
 	}
-	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg, set}
+	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg, set, args.Trace}
 	switch {
 	case ch.cfg.MinSize == 0:
 		ch.cfg.MinSize = DefaultMinSize
@@ -97,6 +98,8 @@ type channel struct {
 	callstack.ChannelBase
 	cfg Config
 	set *encoding.Set
+
+	sink trace.Sink // nil for none
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
@@ -112,7 +115,7 @@ type call struct {
 
 	headers      *metadata.List
 	headersDone  transport.Done
-	message      *transport.RecvMessage
+	message      *transport.StreamOpBatch // has recv_message
 	messageDone  transport.Done
 	trailers     *metadata.List
 	trailersDone transport.Done
@@ -169,7 +172,7 @@ func (c *call) intercept(b *transport.StreamOpBatch) {
 		b.RecvInitialMetadata.Ready = (*onHeaders)(c)
 	}
 	if b.Ops.Has(transport.OpRecvMessage) {
-		c.message, c.messageDone = &b.RecvMessage, b.RecvMessage.Ready
+		c.message, c.messageDone = b, b.RecvMessage.Ready
 		b.RecvMessage.Ready = (*onMessage)(c)
 	}
 	if b.Ops.Has(transport.OpRecvTrailingMetadata) {

@@ -9,6 +9,7 @@
 //	│ send.go         which coding, and when                  │
 //	│ receive.go      codings checked, messages inflated      │
 //	│ hold.go         a message before the headers waits      │
+//	│ trace.go        what it tells of a message: lengths     │
 //	│ encoding/       gzip, deflate and those of users        │
 //	└───────────┬────────────────────────▲──────────────────┘
 //	            ▼                        │
@@ -49,5 +50,5 @@
 //
 // # Reading order
 //
-// compression.go, send.go, receive.go, hold.go; then encoding.
+// compression.go, send.go, receive.go, hold.go, trace.go; then encoding.
 package compression

@@ -79,7 +79,7 @@ type onMessage call
 func (c *onMessage) Run(err error) { (*call)(c).gotMessage(err) }
 
 func (c *call) gotMessage(err error) {
-	m := c.message.Message
+	m := c.message.RecvMessage.Message
 	if m == nil || !m.Compressed || c.ch.cfg.KeepCompressed {
 		c.messageDone.Run(err)
 		return
@@ -108,10 +108,15 @@ func (c *call) finishEarly(err error) {
 
 // finish ends recv_message with a compressed message.
 func (c *call) finish(err error) {
-	m := c.message.Message
-	c.message.Message = nil
+	op := &c.message.RecvMessage
+	m := op.Message
+	op.Message = nil
 	if err == nil {
-		if c.message.Message, err = c.inflate(m); err != nil {
+		op.Message, err = c.inflate(m, op)
+		if c.ch.sink != nil {
+			c.traceInflate(m, op.Message, err)
+		}
+		if err != nil {
 			c.cancel(err)
 		}
 	}
@@ -119,25 +124,25 @@ func (c *call) finish(err error) {
 	c.messageDone.Run(err)
 }
 
-// inflate returns what m holds. An error is the end of the call.
-func (c *call) inflate(m *transport.Buffer) (*transport.Buffer, error) {
+// inflate returns what m holds, for op. An error is the end of the call.
+func (c *call) inflate(m *transport.Buffer, op *transport.RecvMessage) (*transport.Buffer, error) {
 	if c.peer.coding == nil {
 		return nil, c.unexpected()
 	}
-	out, err := encoding.Inflate(c.peer.coding, m, c.message.Limit)
+	out, err := encoding.Inflate(c.peer.coding, m, op.Limit)
 	if err == nil {
 		return out, nil
 	}
 	if !errors.Is(err, encoding.ErrLimit) {
 		return nil, fault(status.Internal, err.Error())
 	}
-	limit := c.message.Limit
+	limit := op.Limit
 	if limit <= 0 {
 		limit = encoding.MaxInflated
 	}
 	reason := fmt.Sprintf("a message of %d bytes passes the receive limit of %d bytes once inflated", m.Len(), limit)
-	if c.message.LimitName != "" {
-		reason += " (" + c.message.LimitName + ")"
+	if op.LimitName != "" {
+		reason += " (" + op.LimitName + ")"
 	}
 	return nil, fault(status.ResourceExhausted, reason)
 }

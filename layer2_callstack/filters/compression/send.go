@@ -73,6 +73,9 @@ func (c *call) compress(b *transport.StreamOpBatch) {
 		return
 	}
 	out, err := encoding.Compress(c.send, m.Buf)
+	if c.ch.sink != nil {
+		c.traceCompress(b, out, err)
+	}
 	switch {
 	case err != nil:
 		// The batch is passed on: the cancelled stream fails it in order.
