@@ -70,7 +70,7 @@ type ChannelElem interface {
 // at the same time for one call.
 type CallElem interface {
 	// Init begins a call. It does not chain: the stack calls each element,
-	// from the bottom. An error does not stop the others; the first one cancels
+	// from the bottom, and nothing may come back meanwhile; see [Starter]. An error does not stop the others; the first one cancels
 	// the call after all are initialised.
 	Init(args *CallArgs) error
 
@@ -79,6 +79,14 @@ type CallElem interface {
 
 	// Reset forgets the call. Nothing of it is outstanding any more.
 	Reset()
+}
+
+// A Starter is a [CallElem] that starts something at the beginning of a call, a
+// timer for instance, which may come back with a batch at the top of the stack.
+type Starter interface {
+	// Start is called when all elements are initialised, if none of them failed.
+	// The call may end before it returns.
+	Start()
 }
 
 // ChannelArgs is what a channel stack is made from.

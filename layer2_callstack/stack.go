@@ -41,6 +41,9 @@ func (s *ChannelStack) NewCall() *CallStack {
 			panic(fmt.Sprintf("callstack: element %d of %v returned no call element", i, s))
 		}
 		c.elems[i] = next
+		if s, ok := next.(Starter); ok {
+			c.starters = append(c.starters, s)
+		}
 	}
 	if s.args.Trace != nil {
 		linkProbes(c.elems)
@@ -50,21 +53,26 @@ func (s *ChannelStack) NewCall() *CallStack {
 
 // A CallStack is the elements of one call at a time, from the top.
 type CallStack struct {
-	elems []CallElem
+	elems    []CallElem
+	starters []Starter // those of elems that are, from the bottom
 	// Args is what the present call began with.
 	Args CallArgs
 }
 
-// Init begins a call with what is in Args, from the bottom: an element may
-// start something, a timer for instance, that sends a batch down at once. All
-// elements are initialised, even after an error; the first error is returned
-// and the caller then cancels.
+// Init begins a call with what is in Args, from the bottom. All elements are
+// initialised, even after an error; the first error is returned and the caller
+// then cancels. Without one, what is to start does so when all are.
 func (c *CallStack) Init() error {
 	c.Args.Top = c.elems[0]
 	var first error
 	for i := len(c.elems) - 1; i >= 0; i-- {
 		if err := c.elems[i].Init(&c.Args); err != nil && first == nil {
 			first = err
+		}
+	}
+	if first == nil {
+		for _, s := range c.starters {
+			s.Start()
 		}
 	}
 	return first

@@ -27,7 +27,7 @@ type call struct {
 	// Set by NewCall, read-only afterwards.
 	ch *ClientChannel
 
-	// Set by Init, read-only until Reset.
+	// Set by Init and Start, read-only until Reset.
 	args  *callstack.CallArgs
 	timed bool // the channel watches the deadline
 
@@ -55,14 +55,24 @@ type call struct {
 	timer        *time.Timer // made for the first deadline, then reused
 }
 
-// Init begins a call.
+// Init begins a call. A deadline that has passed ends it here.
 func (c *call) Init(args *callstack.CallArgs) error {
 	c.args = args
-	if !args.Deadline.IsZero() && !args.DeadlineWatched {
-		c.watchDeadline()
+	if c.watchesDeadline() && args.TimeLeft() <= 0 {
+		c.err, c.errFrom = deadlineError("the deadline had passed before the call began"), args.Cause
 	}
 	return nil
 }
+
+// Start arms the timer.
+func (c *call) Start() {
+	if c.watchesDeadline() && c.err == nil {
+		c.watchDeadline()
+	}
+}
+
+// watchesDeadline reports whether nobody else does.
+func (c *call) watchesDeadline() bool { return !c.args.Deadline.IsZero() && !c.args.DeadlineWatched }
 
 // Reset forgets the call.
 func (c *call) Reset() {

@@ -16,13 +16,8 @@ import (
 // when the call ends (recv_trailing_metadata or a cancel), so that the block
 // need not wait for the deadline.
 
-// watchDeadline arms the timer. A deadline that has passed ends the call here.
+// watchDeadline arms the timer, which may fire at once.
 func (c *call) watchDeadline() {
-	left := c.args.TimeLeft()
-	if left <= 0 {
-		c.err, c.errFrom = deadlineError("the deadline had passed before the call began"), c.args.Cause
-		return
-	}
 	c.timed = true
 	c.args.Owner.Ref()
 	if c.timer == nil {
@@ -32,7 +27,7 @@ func (c *call) watchDeadline() {
 	if sink := c.ch.cfg.Trace; sink != nil {
 		c.args.TraceArm(sink, Name, c.args.Deadline)
 	}
-	c.timer.Reset(left)
+	c.timer.Reset(c.args.TimeLeft())
 }
 
 // onDeadline cancels the call, from the top of its stack. It runs on the timer's goroutine.

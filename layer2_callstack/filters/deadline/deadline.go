@@ -84,13 +84,25 @@ type call struct {
 	armed atomic.Bool
 }
 
-// Init arms the timer of a client's call.
+// Init begins a call, unless it is a client's and too late.
 func (c *call) Init(args *callstack.CallArgs) error {
 	c.args = args
-	if args.Accepted != nil || args.Deadline.IsZero() || args.DeadlineWatched {
-		return nil
+	if c.ofClient() && args.TimeLeft() <= 0 {
+		return tooLate()
 	}
-	return c.arm(args.Deadline, args.TimeLeft())
+	return nil
+}
+
+// Start arms the timer of a client's call. It may fire at once.
+func (c *call) Start() {
+	if c.ofClient() {
+		c.arm(c.args.Deadline, c.args.TimeLeft())
+	}
+}
+
+// ofClient reports whether it is the deadline of a client's call that is watched.
+func (c *call) ofClient() bool {
+	return c.args.Accepted == nil && !c.args.Deadline.IsZero() && !c.args.DeadlineWatched
 }
 
 func (c *call) Reset() {
@@ -128,7 +140,10 @@ func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
 func (c *call) gotHeaders(err error) {
 	if deadline := c.accept.RecvInitialMetadata.MD.Deadline; err == nil && !deadline.IsZero() {
 		c.args.Cause = c.accept.Cause
-		if err = c.arm(deadline, time.Until(deadline)); err != nil {
+		if left := time.Until(deadline); left > 0 {
+			c.arm(deadline, left)
+		} else {
+			err = tooLate()
 			c.failed = err
 			callstack.Cancel(c.Next, err)
 		}
@@ -147,11 +162,8 @@ func (c *onTrailers) Run(err error) {
 	c.trailersDone.Run(err)
 }
 
-// arm starts the timer, or returns the error if it is too late for that.
-func (c *call) arm(deadline time.Time, left time.Duration) error {
-	if left <= 0 {
-		return exceeded("deadline passed before the call began")
-	}
+// arm starts the timer.
+func (c *call) arm(deadline time.Time, left time.Duration) {
 	c.args.Owner.Ref()
 	if sink := c.ch.sink; sink != nil {
 		c.args.TraceArm(sink, component, deadline)
@@ -164,7 +176,6 @@ func (c *call) arm(deadline time.Time, left time.Duration) error {
 	} else {
 		c.timer.Reset(left)
 	}
-	return nil
 }
 
 // disarm stops the timer if it is armed. The reference of a timer that is
@@ -197,6 +208,8 @@ func (c *call) fire() {
 	}
 	owner.Unref()
 }
+
+func tooLate() error { return exceeded("deadline passed before the call began") }
 
 func exceeded(reason string) error {
 	return &transport.Error{Code: status.DeadlineExceeded, Layer: Name, Reason: reason, Cause: context.DeadlineExceeded}
