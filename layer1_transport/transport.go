@@ -117,6 +117,10 @@ type Op struct {
 	// it. A watcher is told of the present state first.
 	StartWatch connectivity.Watcher
 	StopWatch  connectivity.Watcher
+
+	// EnterIdle makes a channel that can connect again give up its connections
+	// until it is called; open streams go on. To a transport it means nothing.
+	EnterIdle bool
 }
 
 // A Goaway is the reason for a graceful end. It travels to the peer.

@@ -140,7 +140,8 @@ func (c *ClientChannel) ResetBackoff() { c.serial.schedule(c.resetBackoff) }
 //
 // Disconnect shuts the channel down: queued calls fail with its error, those
 // under way too. A watcher is told of the present state first. A ping needs a
-// connection. Goaway and Accept mean nothing to a client's channel.
+// connection. EnterIdle is the method of that name. Goaway and Accept mean nothing
+// to a client's channel.
 func (c *ClientChannel) StartTransportOp(op *transport.Op) {
 	if w := op.StartWatch; w != nil {
 		if !c.serial.schedule(func() { c.startWatch(w) }) {
@@ -152,6 +153,9 @@ func (c *ClientChannel) StartTransportOp(op *transport.Op) {
 	}
 	if op.Ping != nil {
 		c.ping(op.Ping)
+	}
+	if op.EnterIdle {
+		c.EnterIdle()
 	}
 	if err := op.Disconnect; err != nil {
 		c.serial.schedule(func() { c.shutdown(err) })

@@ -29,7 +29,7 @@
 //   - Down: a server that takes fewer keepalive PINGs is sent half as many on
 //     the next connection.
 //   - Not here: every other retry, hedging, what a service config asks for, health
-//     checking, round_robin, idle timeouts.
+//     checking, round_robin; when to go idle (filters/clientidle).
 //
 // # Goroutines
 //
