@@ -72,7 +72,7 @@ func (c *ClientChannel) cancelError(err error) error {
 		return &transport.Error{Code: status.Canceled, Layer: Name, Reason: "the call was cancelled", Cause: context.Canceled}
 	case errors.As(err, &own) && own.Layer == Name:
 		return err // by the channel's own timer
-	case status.CodeOf(err) == status.DeadlineExceeded:
+	case errors.Is(err, context.DeadlineExceeded): // and not a filter's code alone
 		return c.waitError(err)
 	}
 	return err
