@@ -17,7 +17,7 @@ import (
 // channel that is idle to connect, which shows in a later state. From the
 // moment when calls are refused because the channel closes it is Shutdown.
 //
-//	  ┌────────────── lost, EnterIdle ─────────────┐
+//	  ┌──────── lost, EnterIdle, no calls ─────────┐
 //	  ▼                                            │
 //	IDLE ──a call, State(true)──▶ CONNECTING ──▶ READY
 //	                                  │            ▲

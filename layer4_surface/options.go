@@ -16,6 +16,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
@@ -217,6 +218,25 @@ func WithBackoff(cfg backoff.Config) ChannelOption {
 // given. The default, 0, is 20 s.
 func WithMinConnectTimeout(d time.Duration) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.minConnectTimeout = d })
+}
+
+// WithIdleTimeout sets how long a channel without calls keeps its connection, its
+// addresses and its resolver: after d it is IDLE, as by [Channel.EnterIdle], and
+// the next call makes it connect again. It is d to a tenth more; less than a second
+// is a second. 0, or less, is never, and without the option it is 30 min. A channel
+// that is one connection keeps it.
+func WithIdleTimeout(d time.Duration) ChannelOption {
+	if d <= 0 {
+		d = -1 // in the configuration of the filter 0 is the default
+	}
+	return channelOption(func(c *channelConfig) { c.stack.Idle.Timeout = d })
+}
+
+// WithFaultInjection makes a share of the calls late, or fail, as cfg says, without
+// a server: to see what becomes of the program. What is wrong with cfg is an error
+// of the channel.
+func WithFaultInjection(cfg faultinjection.Config) ChannelOption {
+	return channelOption(func(c *channelConfig) { c.stack.FaultInjection = cfg })
 }
 
 // PendingLimits bound the calls of one method that wait for a request, and so

@@ -56,7 +56,7 @@ func TestChannelFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := ch.String(), "passthrough:///x CLIENT_CHANNEL placed client_channel"; got != want {
+		if got, want := ch.String(), "passthrough:///x CLIENT_CHANNEL client_idle placed client_channel"; got != want {
 			t.Errorf("the channel is %q, want %q", got, want)
 		}
 		ch.Close()

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 )
@@ -21,7 +22,7 @@ import (
 // them, over HTTP/2 and in the process, with nothing configured and with every
 // filter that options add.
 func TestStandardStacks(t *testing.T) {
-	var channelOpts []ChannelOption
+	channelOpts := []ChannelOption{WithFaultInjection(faultinjection.Config{AbortCode: status.Internal, AbortPercent: 1, Rand: func() float64 { return 0.5 }})}
 	serverOpts := []ServerOption{
 		WithServerAuth(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return nil }}),
 		WithLimit(limit.Config{MaxConcurrent: 1}),
@@ -35,18 +36,18 @@ func TestStandardStacks(t *testing.T) {
 		expected []string
 	}{
 		{"HTTP/2", overHTTP2, nil, nil, []string{
-			"CLIENT_CHANNEL client_channel",
+			"CLIENT_CHANNEL client_idle client_channel",
 			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			"SERVER server message_size deadline http_server compression connected"}},
 		{"HTTP/2, with all options", overHTTP2, channelOpts, serverOpts, []string{
-			"CLIENT_CHANNEL client_channel",
+			"CLIENT_CHANNEL client_idle fault_injection client_channel",
 			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			"SERVER server server_auth limit max_age message_size deadline http_server compression connected"}},
 		{"one connection", overOneConnection, nil, nil, []string{
 			"CLIENT_DIRECT authority client_auth message_size deadline connected",
 			"SERVER server message_size deadline connected"}},
 		{"one connection, with all options", overOneConnection, channelOpts, serverOpts, []string{
-			"CLIENT_DIRECT authority client_auth message_size deadline connected",
+			"CLIENT_DIRECT fault_injection authority client_auth message_size deadline connected",
 			"SERVER server server_auth limit max_age message_size deadline connected"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 )
@@ -160,6 +161,21 @@ func WithConnectParams(p ConnectParams) DialOption {
 	return dialOption(func(c *dialConfig) {
 		c.options = append(c.options, surface.WithBackoff(p.Backoff), surface.WithMinConnectTimeout(p.MinConnectTimeout))
 	})
+}
+
+// WithIdleTimeout sets how long a channel without calls keeps its connection: after
+// d it is Idle, and the next call makes it connect again. It is d to a tenth more;
+// less than a second is a second. 0, or less, is never, and without the option it
+// is 30 min.
+func WithIdleTimeout(d time.Duration) DialOption { return passOn(surface.WithIdleTimeout(d)) }
+
+// A FaultInjectionConfig says which calls are to be late or to fail.
+type FaultInjectionConfig = faultinjection.Config
+
+// WithFaultInjection makes a share of the calls late, or fail, as cfg says, without
+// a server: to see what becomes of the program.
+func WithFaultInjection(cfg FaultInjectionConfig) DialOption {
+	return passOn(surface.WithFaultInjection(cfg))
 }
 
 // WithDefaultCallOptions makes opts apply to every call, before its own. Given

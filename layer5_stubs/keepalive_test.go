@@ -34,6 +34,7 @@ func TestTooManyPings(t *testing.T) {
 		var log bytes.Buffer // written by the channel one line at a time
 		cc, err := stubs.NewClient("passthrough:///x", stubs.WithTransportCredentials(credentials.NewInsecure()),
 			stubs.WithKeepaliveParams(keepalive.Params{Time: 10 * time.Second, PermitWithoutStream: true}),
+			stubs.WithIdleTimeout(0), // there are no calls
 			stubs.WithLogger(slog.New(slog.NewTextHandler(&log, nil))),
 			stubs.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 				dials = append(dials, time.Since(start))

@@ -21,8 +21,7 @@
 //	http2 frame hpack                  each frame, with its bytes' place; header list ⇄ block
 //	http2 stream.state                 each change, RFC 9113 §5.1
 //	http2 flow.window flow.blocked flow.unblocked  what the peer allows us, RFC 9113 §5.2
-//	http2 ping.rtt bdp                 answers to PING, and what windows become
-//	http2 writer.batch                 what one writer takes at once
+//	http2 ping.rtt bdp writer.batch    answers to PING, what windows become; one write
 //
 // # Events of layer 2
 //
@@ -34,6 +33,8 @@
 //	filter:compression compress inflate  a message, with its lengths before and after
 //	filter:server_auth auth.ask auth.refuse  a hook decides about a call
 //	filter:limit limit.refuse          a call is too much
+//	filter:client_idle idle.enter      a channel without calls
+//	filter:fault_injection fault.delay fault.abort  a fault on purpose, before anything is sent
 //	filter:max_age age.goaway idle.goaway age.cut  a server ends a connection
 //	filter:client_auth credentials.ask credentials.got  for a call, by their type
 //

@@ -10,6 +10,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
@@ -18,9 +19,11 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/calllog"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientidle"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
@@ -41,6 +44,12 @@ type row struct {
 
 // A buildFunc returns a stack over tr.
 type buildFunc func(tb testing.TB, tr *callstacktest.Transport) *callstack.ChannelStack
+
+// noFault is a configuration that draws, and never gets, a fault.
+var noFault = faultinjection.Config{
+	Delay: time.Second, DelayPercent: 1, AbortCode: status.Internal, AbortPercent: 1, Headers: true, MaxActive: 1,
+	Rand: func() float64 { return 0.5 },
+}
 
 // filterRows are single filters. The first one of a side is the fake transport
 // and the test's own batches, which every other row has too.
@@ -64,6 +73,8 @@ func filterRows() (rows []row) {
 		{"compression/side=client", callstacktest.Client, never, []callstack.Filter{compression.New(compression.Config{})}},
 		{"call_log/side=client", callstacktest.Client, never, []callstack.Filter{calllog.New(log)}},
 		{"call_log/side=client/off", callstacktest.Client, never, []callstack.Filter{calllog.New(quiet)}},
+		{"client_idle/side=client", callstacktest.Client, never, []callstack.Filter{clientidle.New(clientidle.Config{})}},
+		{"fault_injection/side=client", callstacktest.Client, never, []callstack.Filter{faultinjection.New(noFault)}},
 		{"none/side=server", callstacktest.Server, never, nil},
 		{"max_age/side=server", callstacktest.Server, never, []callstack.Filter{maxage.New(maxage.Config{MaxConnectionAge: time.Hour, MaxConnectionIdle: time.Hour})}},
 		{"message_size/side=server", callstacktest.Server, never, []callstack.Filter{messagesize.New(messagesize.Config{})}},

@@ -8,14 +8,16 @@ import (
 
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
-	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientidle"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
 
-// A maybe is a filter that stands in a stack only if something is configured for it.
+// A maybe is a filter that stands in a stack only if something is configured for it,
+// or is left out if that is.
 type maybe struct {
 	name      string
 	configure func(o *stacks.Options)
@@ -23,6 +25,10 @@ type maybe struct {
 
 // optional are all of them.
 var optional = []maybe{
+	{clientidle.Name, func(o *stacks.Options) { o.Idle = clientidle.Config{Timeout: time.Hour} }},
+	{faultinjection.Name, func(o *stacks.Options) {
+		o.FaultInjection = faultinjection.Config{Delay: time.Second, DelayPercent: 1}
+	}},
 	{serverauth.Name, func(o *stacks.Options) { o.ServerAuth = &serverauth.Config{Process: letIn} }},
 	{limit.Name, func(o *stacks.Options) { o.Limit = limit.Config{MaxConcurrent: 1} }},
 	{maxage.Name, func(o *stacks.Options) { o.MaxAge = maxage.Config{MaxConnectionAge: time.Hour} }},
@@ -31,7 +37,7 @@ var optional = []maybe{
 // combinations calls f with every set of optional filters.
 func combinations(f func(o stacks.Options, left []string)) {
 	for set := range 1 << len(optional) {
-		var o stacks.Options
+		o := stacks.Options{Idle: clientidle.Config{Timeout: -1}}
 		var left []string // out
 		for i, m := range optional {
 			if set&(1<<i) != 0 {
@@ -60,13 +66,13 @@ func TestCombinations(t *testing.T) {
 		whole string
 		build func(o stacks.Options, http bool) *callstack.Builder
 	}{
-		{"CLIENT_CHANNEL client_channel",
+		{"CLIENT_CHANNEL client_idle fault_injection client_channel",
 			func(o stacks.Options, _ bool) *callstack.Builder {
-				return stacks.ClientChannel(pass(clientchannel.Name), o)
+				return stacks.ClientChannel(bottom{channelBottom}, o)
 			}},
 		{"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.ClientSubchannel(o) }},
-		{"CLIENT_DIRECT authority client_auth message_size deadline http_client compression connected",
+		{"CLIENT_DIRECT fault_injection authority client_auth message_size deadline http_client compression connected",
 			func(o stacks.Options, http bool) *callstack.Builder { return stacks.ClientDirect(o, http) }},
 		{"SERVER server server_auth limit max_age message_size deadline http_server compression connected",
 			func(o stacks.Options, _ bool) *callstack.Builder { return stacks.Server(top, o) }},

@@ -1,9 +1,9 @@
 // Package stacks has the standard channel stacks, as builders that take more
 // filters before they build.
 //
-//	CLIENT_CHANNEL     client_channel
+//	CLIENT_CHANNEL     client_idle [fault_injection] client_channel
 //	CLIENT_SUBCHANNEL  authority client_auth message_size http_client compression connected
-//	CLIENT_DIRECT      authority client_auth message_size deadline [http_client compression] connected
+//	CLIENT_DIRECT      [fault_injection] authority client_auth message_size deadline [http_client compression] connected
 //	SERVER             server [server_auth] [limit] [max_age] message_size deadline http_server compression connected
 //	LAME               lame
 //
@@ -43,9 +43,11 @@ import (
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientidle"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/lame"
@@ -94,6 +96,10 @@ type Options struct {
 	// Limit bounds the calls of all connections whose stacks one builder builds.
 	// Servers only.
 	Limit limit.Config
+	// Idle says when a channel with a name gives up its connections.
+	Idle clientidle.Config
+	// FaultInjection says which calls of a client are to fail.
+	FaultInjection faultinjection.Config
 
 	// Auth says what credentials all calls send. Clients only.
 	Auth clientauth.Config
@@ -120,6 +126,8 @@ type Extra struct {
 // connections.
 func ClientChannel(bottom callstack.Filter, o Options) *callstack.Builder {
 	b := callstack.NewBuilder(NameClientChannel)
+	b.Add(clientidle.New(o.Idle)).Before(faultinjection.Name).Enabled(o.Idle.Enabled())
+	b.Add(faultinjection.New(o.FaultInjection)).Enabled(o.FaultInjection.Enabled())
 	b.Add(bottom).Terminal()
 	addExtra(b, o.ChannelExtra)
 	return b
@@ -139,6 +147,7 @@ func ClientSubchannel(o Options) *callstack.Builder {
 func ClientDirect(o Options, http bool) *callstack.Builder {
 	b := callstack.NewBuilder(NameClientDirect)
 	addClient(b, o)
+	b.Add(faultinjection.New(o.FaultInjection)).Before(authority.Name).Enabled(o.FaultInjection.Enabled())
 	b.Add(deadline.New()).After(messagesize.Name).Before(httpclient.Name)
 	addHTTPClient(b, o, http)
 	addExtra(b, o.Extra)
@@ -212,7 +221,7 @@ func addExtra(b *callstack.Builder, extra []Extra) {
 const clientChannel = "client_channel"
 
 // onlyInClientChannel are the filters that CLIENT_DIRECT has no counterpart of.
-var onlyInClientChannel = []string{clientChannel}
+var onlyInClientChannel = []string{clientidle.Name, clientChannel}
 
 // inDirect returns those of names that CLIENT_DIRECT has.
 func inDirect(names []string) []string {

@@ -14,7 +14,9 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/clientauth"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/clientidle"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/maxage"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
@@ -47,11 +49,26 @@ var allServer = stacks.Options{
 
 func letIn(context.Context, *serverauth.Request) error { return nil }
 
+// A bottom filter is the last one and has nothing to pass on to.
+type bottom struct{ pass }
+
+func (bottom) NewChannel(*callstack.ChannelArgs, callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &bottomChannel{}, nil
+}
+
+type bottomChannel struct{ passChannel }
+
+func (*bottomChannel) StartTransportOp(*transport.Op) {}
+
+// channelBottom stands for the client_channel.
+const channelBottom = pass(clientchannel.Name)
+
 func TestStandardStacks(t *testing.T) {
 	extra := stacks.Options{Extra: []stacks.Extra{
 		{Filter: pass("own"), After: []string{"message_size"}, Before: []string{"compression"}},
 		{Filter: pass("a_filter")},
 	}}
+	faults := stacks.Options{FaultInjection: faultinjection.Config{AbortPercent: 1, AbortCode: status.Unavailable}}
 	for _, tc := range []struct {
 		name string
 		kind string // of the transport
@@ -74,6 +91,16 @@ func TestStandardStacks(t *testing.T) {
 			"SERVER server server_auth limit max_age message_size deadline http_server compression connected"},
 		{"a server in the process with everything", "inproc", stacks.Server(top, allServer),
 			"SERVER server server_auth limit max_age message_size deadline connected"},
+		{"a channel with a name", "", stacks.ClientChannel(bottom{channelBottom}, stacks.Options{}),
+			"CLIENT_CHANNEL client_idle client_channel"},
+		{"a channel that never goes idle", "", stacks.ClientChannel(bottom{channelBottom}, stacks.Options{Idle: clientidle.Config{Timeout: -1}}),
+			"CLIENT_CHANNEL client_channel"},
+		{"a channel with faults", "", stacks.ClientChannel(bottom{channelBottom}, faults),
+			"CLIENT_CHANNEL client_idle fault_injection client_channel"},
+		{"one connection with faults", "inproc", stacks.ClientDirect(faults, false),
+			"CLIENT_DIRECT fault_injection authority client_auth message_size deadline connected"},
+		{"a connection of a channel with faults", "http2", stacks.ClientSubchannel(faults),
+			"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected"},
 		{"a lame channel", "", stacks.Lame(status.New(status.Unavailable, "no")), "LAME lame"},
 		{"a channel with more filters", "http2", stacks.ClientSubchannel(extra),
 			"CLIENT_SUBCHANNEL a_filter authority client_auth message_size http_client own compression connected"},
@@ -99,7 +126,7 @@ func TestChannelExtra(t *testing.T) {
 		{Filter: pass("w"), After: []string{"x"}},
 	}}
 	for want, b := range map[string]*callstack.Builder{
-		"CLIENT_CHANNEL x w client_channel":                                                      stacks.ClientChannel(pass(clientchannel.Name), o),
+		"CLIENT_CHANNEL client_idle x w client_channel":                                          stacks.ClientChannel(bottom{channelBottom}, o),
 		"CLIENT_DIRECT x w authority client_auth message_size deadline connected":                stacks.ClientDirect(o, false),
 		"CLIENT_SUBCHANNEL authority client_auth message_size http_client compression connected": stacks.ClientSubchannel(o),
 	} {
@@ -109,7 +136,7 @@ func TestChannelExtra(t *testing.T) {
 		}
 	}
 	o.ChannelExtra = []stacks.Extra{{Filter: pass("x"), After: []string{authority.Name}}}
-	if err := stacks.ClientChannel(pass(clientchannel.Name), o).Check(callstack.ChannelArgs{}); err == nil {
+	if err := stacks.ClientChannel(bottom{channelBottom}, o).Check(callstack.ChannelArgs{}); err == nil {
 		t.Error("CLIENT_CHANNEL has a filter below authority, which it has not")
 	}
 }
@@ -136,6 +163,8 @@ func TestBadOptions(t *testing.T) {
 		{"credentials", stacks.ClientDirect(stacks.Options{Auth: clientauth.Config{Credentials: []credentials.PerRPCCredentials{nil}}}, true),
 			`callstack: CLIENT_DIRECT: filter "client_auth": option Credentials: number 1 of 1 is nil`},
 		{"no top", stacks.Server(nil, stacks.Options{}), `callstack: SERVER: a nil filter was added, as the first`},
+		{"faults", stacks.ClientChannel(bottom{channelBottom}, stacks.Options{FaultInjection: faultinjection.Config{AbortPercent: 101}}),
+			`callstack: CLIENT_CHANNEL: filter "fault_injection": option AbortPercent is 101, want 0 to 100`},
 		{"a lame channel that works", stacks.Lame(nil), `callstack: LAME: filter "lame": the status of the calls is OK, want an error`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

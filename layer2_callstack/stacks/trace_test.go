@@ -301,7 +301,8 @@ func TestTraceOfADeadline(t *testing.T) {
 		ops   transport.OpSet
 		chain []string // of the end of the call
 	}{
-		{"in the queue", newTraceChannel, noSend, []string{"op.up recv_trailing_metadata", "op.down cancel_stream", "deadline.fire"}},
+		{"in the queue", newTraceChannel, noSend, []string{ // below client_idle
+			"op.up recv_trailing_metadata", "op.up recv_trailing_metadata", "op.down cancel_stream", "op.down cancel_stream", "deadline.fire"}},
 		{"on a connection of a channel", newTraceChannel, whole, []string{"op.up recv_trailing_metadata"}},
 		{"on the one connection", direct, whole, []string{"op.up recv_trailing_metadata"}},
 	} {

@@ -12,8 +12,10 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	surface "github.com/strata-grpc/strata/layer4_surface"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
@@ -68,7 +70,8 @@ func TestTraceCatalogue(t *testing.T) {
 	cc, err := stubs.NewClient("passthrough:///"+lis.Addr().String(),
 		stubs.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: id.roots, ServerName: certName})),
 		stubs.WithTrace(rec.Endpoint("client", "server")), stubs.WithHTTP2(narrow),
-		stubs.WithPerRPCCredentials(credentials.NewBearerToken("token")))
+		stubs.WithPerRPCCredentials(credentials.NewBearerToken("token")),
+		stubs.WithFaultInjection(stubs.FaultInjectionConfig{DelayPercent: 100, AbortPercent: 100, Headers: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +85,10 @@ func TestTraceCatalogue(t *testing.T) {
 	}
 	if err := cc.Invoke(ctx, missing, long, new(message)); status.CodeOf(err) != status.PermissionDenied {
 		t.Errorf("a call that the server's hook refuses: %v", err)
+	}
+	faulty := metadata.AppendToOutgoingContext(ctx, faultinjection.HeaderDelay, "1", faultinjection.HeaderAbort, "5")
+	if err := cc.Invoke(faulty, missing, long, new(message)); status.CodeOf(err) != status.NotFound {
+		t.Errorf("a call that asks for a fault: %v", err)
 	}
 	if err := s.Shutdown(ctx); err != nil {
 		t.Fatal(err)
