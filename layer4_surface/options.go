@@ -282,7 +282,8 @@ func WithPendingLimits(l PendingLimits) ServerOption {
 // WithServerAuth makes a hook decide about every call when its headers are there,
 // before the application hears of it and before any message is read. Who the hook
 // has found the caller to be is in [CallDetails]. One without a Process is a panic
-// of NewServer; of several the last counts.
+// of NewServer; of several the last counts. A server that ends does not wait for a
+// hook that ignores its context.
 func WithServerAuth(cfg serverauth.Config) ServerOption {
 	return serverOption(func(c *serverConfig) { c.stack.ServerAuth = &cfg })
 }

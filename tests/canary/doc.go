@@ -16,7 +16,7 @@
 // # Reading order
 //
 // canary_test.go has the words and where they are looked for, calls_test.go the
-// calls, tokens_test.go those with credentials,
-// peers_test.go the peers that are not ours, values_test.go the values
-// that are printed.
+// calls, tokens_test.go those with credentials, gate_test.go those that a server's
+// hook or limit decides about, peers_test.go the peers that are not ours,
+// values_test.go the values that are printed.
 package canary

@@ -114,7 +114,7 @@ func (c *call) begin() {
 func (c *call) ask(ctx context.Context, cancel context.CancelCauseFunc, deadline time.Time) {
 	trace.Role(c.ch.sink, "server_auth hook")
 	owner := c.args.Owner
-	refused := refusal(errInterrupted) // what is left where the hook ends the goroutine
+	refused := refuse(errInterrupted) // what is left where the hook ends the goroutine
 	defer func() {
 		cancel(errAnswered)
 		c.async.combiner.Run((*onAnswer)(c), refused)

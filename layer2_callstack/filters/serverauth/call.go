@@ -85,7 +85,8 @@ func (c *call) verdict(ctx context.Context) error {
 	if over := ctx.Err(); over != nil {
 		return ended(over) // whatever the hook made of it
 	}
-	return refusal(err)
+	c.logRefusal(err)
+	return refuse(err)
 }
 
 // process calls the hook, which may panic.
@@ -107,18 +108,12 @@ func (c *call) decide(refused error) {
 	if refused == nil {
 		c.args.Principal = c.request.Principal
 	} else {
-		c.tell(refused)
+		if sink := c.ch.sink; sink != nil {
+			c.accept.Cause = c.trace(sink, "auth.refuse", "", refused)
+		}
 		callstack.Cancel(c.Next, refused)
 	}
 	c.headersDone.Run(refused)
-}
-
-// tell logs and traces a refusal.
-func (c *call) tell(refused error) {
-	c.logRefusal(refused)
-	if sink := c.ch.sink; sink != nil {
-		c.accept.Cause = c.trace(sink, "auth.refuse", "", refused)
-	}
 }
 
 // trace emits an event, kept out of line so that it costs nothing without a sink.

@@ -15,7 +15,8 @@
 //   - A refusal cancels the call: the client gets the status of the hook's error,
 //     with its details. An error that is no status is UNAUTHENTICATED, and its
 //     text stays here: it goes to the log at level debug, for whoever is not known
-//     is told only what was written for it. A status message is cut at 1024 bytes.
+//     is told only what was written for it. A status message is cut at 1024 bytes,
+//     and is in no log and no trace.
 //   - A hook that panics, or ends its goroutine, refuses with INTERNAL. The log has
 //     the stack, and the client is not told what happened.
 //   - A call that ends while the hook is asked ends at once: recv_initial_metadata

@@ -21,9 +21,19 @@ const (
 // the trailers stay below what clients take of headers, 8 KiB.
 const maxMessage = 1024
 
-// refusal returns what a call is refused with whose hook returned err. The first
-// error is the status that the client gets; behind it is what stays here.
-func refusal(err error) error {
+// A refusal is the error of a call that the hook refuses. Its text has the code
+// alone: what the hook has written is for the client, and not for traces.
+type refusal struct {
+	st    *status.Status // for the client
+	facts transport.Error
+}
+
+func (r *refusal) Error() string              { return r.facts.Error() }
+func (r *refusal) GRPCStatus() *status.Status { return r.st }
+func (r *refusal) Unwrap() error              { return &r.facts }
+
+// refuse returns the refusal of a hook that returned err.
+func refuse(err error) error {
 	st, ok := status.FromError(err)
 	switch {
 	case !ok:
@@ -33,7 +43,7 @@ func refusal(err error) error {
 		p.Message = cut(p.Message)
 		st = status.FromProto(p)
 	}
-	return st.WithCause(&transport.Error{Code: st.Code(), Layer: Name, Reason: "the call was refused", Cause: err})
+	return &refusal{st, transport.Error{Code: st.Code(), Layer: Name, Reason: "the call was refused with " + st.Code().String()}}
 }
 
 // cut returns the beginning of s.
@@ -68,14 +78,16 @@ func (c *call) interrupted(v any) error {
 	return errInterrupted
 }
 
-// logRefusal logs why a call was refused, with what the client is not told.
-func (c *call) logRefusal(refused error) {
+// logRefusal logs that a call was refused, and why if the client is not told.
+func (c *call) logRefusal(err error) {
 	l := c.ch.logger
 	if !l.Enabled(context.Background(), slog.LevelDebug) {
 		return // clients can cause it, so it is to cost little
 	}
-	for e := range transport.Nodes(refused) {
-		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer, "code", e.Code.String(), "error", e)
-		return
+	st, told := status.FromError(err)
+	if told {
+		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "code", st.Code().String())
+	} else {
+		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "error", err)
 	}
 }

@@ -3,6 +3,8 @@ package serverauth
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -36,11 +38,24 @@ type Request struct {
 	Principal any
 }
 
+// A Request is printed without what it holds, for every verb: metadata may be
+// secrets, and a principal is what the application makes of it.
+
+// String names the call.
+func (r Request) String() string { return "Request(" + r.Path + ")" }
+
+// Format writes String.
+func (r Request) Format(w fmt.State, _ rune) { _, _ = io.WriteString(w, r.String()) }
+
+// LogValue is String, for package slog.
+func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
 // Config is the hook and how it is run.
 type Config struct {
 	// Process is the hook: it returns nil to let the call in, and otherwise why
 	// not, best as an error of package status. It is called from many goroutines
-	// at the same time. An error must not quote a token: it is logged.
+	// at the same time. The text of an error that is no status is logged at level
+	// debug, so it must not quote a token.
 	//
 	// ctx ends at the call's deadline and when the call ends. A Process that goes
 	// on after that keeps the memory of the call from being used again.

@@ -154,12 +154,12 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"a status", func(context.Context, *serverauth.Request) error {
 			return status.Error(status.Unauthenticated, "no bearer token")
-		}, status.Unauthenticated, "no bearer token", "no bearer token", "DEBUG"},
+		}, status.Unauthenticated, "no bearer token", "code=Unauthenticated", "DEBUG"},
 		{"a status with details", func(context.Context, *serverauth.Request) error { return detailed.Err() },
-			status.PermissionDenied, "not you", "not you", "DEBUG"},
+			status.PermissionDenied, "not you", "code=PermissionDenied", "DEBUG"},
 		{"a status that is wrapped", func(context.Context, *serverauth.Request) error {
 			return fmt.Errorf("quota: %w", status.Error(status.ResourceExhausted, "try tomorrow"))
-		}, status.ResourceExhausted, "quota: rpc error: code = ResourceExhausted desc = try tomorrow", "quota", "DEBUG"},
+		}, status.ResourceExhausted, "quota: rpc error: code = ResourceExhausted desc = try tomorrow", "code=ResourceExhausted", "DEBUG"},
 		{"an error that is no status", func(context.Context, *serverauth.Request) error {
 			return errors.New("dial tcp 10.0.0.3:5432: connection refused")
 		}, status.Unauthenticated, "the server did not accept who calls", "10.0.0.3", "DEBUG"},
@@ -168,7 +168,7 @@ func TestRefusals(t *testing.T) {
 		{"an error that claims to be OK", func(context.Context, *serverauth.Request) error { return okError{} },
 			status.Unauthenticated, "the server did not accept who calls", "contradiction", "DEBUG"},
 		{"a long message", func(context.Context, *serverauth.Request) error { return status.Error(status.Unauthenticated, long) },
-			status.Unauthenticated, strings.Repeat("ä", 510) + "…", "ää", "DEBUG"},
+			status.Unauthenticated, strings.Repeat("ä", 510) + "…", "code=Unauthenticated", "DEBUG"},
 		{"a panic", func(context.Context, *serverauth.Request) error { panic("the keys are at /etc/keys") },
 			status.Internal, "the server failed to find out who calls", "/etc/keys", "ERROR"},
 		{"a nil pointer", func(_ context.Context, r *serverauth.Request) error {
@@ -189,6 +189,9 @@ func TestRefusals(t *testing.T) {
 					if status.CodeOf(err) != tc.code || !errors.As(err, &e) || e.Layer != serverauth.Name {
 						t.Errorf("%s ended with %v, want %v of the filter", name, err, tc.code)
 					}
+					if want := "server_auth: the call was refused with " + tc.code.String(); err.Error() != want {
+						t.Errorf("%s ended with %q, want %q: traces print it", name, err, want)
+					}
 				}
 				if got := strings.Join(b.Order(), " "); got != "headers trailers" {
 					t.Errorf("callbacks ran in the order %q", got)
@@ -200,8 +203,12 @@ func TestRefusals(t *testing.T) {
 				if (o.Details != "") != (tc.name == "a status with details") {
 					t.Errorf("the client is told %d bytes of details", len(o.Details))
 				}
-				if got := f.logs.String(); !strings.Contains(got, "level="+tc.level) || !strings.Contains(got, tc.logged) || strings.Contains(got, "alice") {
+				got := f.logs.String()
+				if !strings.Contains(got, "level="+tc.level) || !strings.Contains(got, tc.logged) || strings.Contains(got, "alice") {
 					t.Errorf("logged %s\nwant level %s and %q", got, tc.level, tc.logged)
+				}
+				if strings.Contains(got, tc.told) {
+					t.Errorf("logged %s, which has what the client is told", got)
 				}
 				f.recycled(1)
 			})
