@@ -326,11 +326,12 @@ func (s *session) endSend(st *stream) {
 func (s *session) sent(st *stream, op **transport.StreamOpBatch, err error) {
 	b := *op
 	*op = nil
-	if s.trace.On() {
-		b.Cause = st.cause
-	}
 	if o := &st.ops; o.sim != b && o.sm != b && o.stm != b {
-		o.done[o.nDone] = sendDone{b.OnComplete, err}
+		done := b.OnComplete
+		if s.trace.On() {
+			done = &causedDone{done, b, st.cause}
+		}
+		o.done[o.nDone] = sendDone{done, err}
 		o.nDone++
 		s.markDirty(st)
 	}

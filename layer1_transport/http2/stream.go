@@ -160,6 +160,19 @@ type sendDone struct {
 	err        error
 }
 
+// A causedDone is an onComplete, with a trace, that first notes in its batch what
+// the end of that comes of. Until then others may be using the batch.
+type causedDone struct {
+	transport.Done
+	batch *transport.StreamOpBatch
+	event trace.EventID
+}
+
+func (d *causedDone) Run(err error) {
+	d.batch.Cause = d.event
+	d.Done.Run(err)
+}
+
 // Init binds the stream to a call.
 func (st *stream) Init(owner transport.Owner, accepted transport.Accepted) {
 	st.owner = owner
