@@ -364,7 +364,7 @@ func TestSecretsAreNotAsked(t *testing.T) {
 	}
 }
 
-type panics struct{ fake }
+type panics struct{}
 
 func (panics) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
 	return nil, nil
