@@ -65,6 +65,8 @@ type probeTrail struct {
 
 // A probeStep is the way of one callback.
 type probeStep struct {
+	// batch is the one that the lowest probe was given, nil once that has told of
+	// the callback: a filter between two probes may pass on a batch of its own.
 	batch *transport.StreamOpBatch
 
 	// last is the last event of this callback. On the way down that is the
@@ -107,7 +109,7 @@ func (t *probeTrail) cause(kind int, failed bool) trace.EventID {
 	defer t.mu.Unlock()
 	step := &t.steps[kind]
 	b := step.batch
-	if b.Cause == step.left {
+	if b == nil || b.Cause == step.left {
 		return step.last
 	}
 	if failed {
@@ -120,12 +122,12 @@ func (t *probeTrail) cause(kind int, failed bool) trace.EventID {
 	return b.Cause
 }
 
-// leave notes an event of a callback, and puts it into its batch and into all
-// steps that belong to the batch.
-func (t *probeTrail) leave(kind int, id trace.EventID) {
+// leave notes an event of a callback, and puts it into b, its batch, and into all
+// steps that belong to b.
+func (t *probeTrail) leave(kind int, b *transport.StreamOpBatch, id trace.EventID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := t.steps[kind].batch
+	t.steps[kind].batch = nil
 	t.steps[kind].last, t.latest, b.Cause = id, id, id
 	for i := range t.steps {
 		if t.steps[i].batch == b {
@@ -167,7 +169,7 @@ func (c *probeCall) Reset() {
 	c.trail.reset()
 	for i := range c.slots {
 		s := &c.slots[i]
-		s.orig, s.text = nil, ""
+		s.orig, s.batch, s.text = nil, nil, ""
 	}
 }
 
@@ -203,7 +205,7 @@ func (c *probeCall) StartBatch(b *transport.StreamOpBatch) {
 // watch puts a slot in place of a callback of b.
 func (c *probeCall) watch(kind int, b *transport.StreamOpBatch, done *transport.Done, ops transport.OpSet) {
 	s := &c.slots[kind]
-	s.orig, s.text = *done, ops.String()
+	s.orig, s.batch, s.text = *done, b, ops.String()
 	c.trail.begin(kind, b)
 	*done = s
 }
@@ -212,14 +214,15 @@ func (c *probeCall) watch(kind int, b *transport.StreamOpBatch, done *transport.
 type probeSlot struct {
 	call *probeCall
 	kind int
-	orig transport.Done
-	text string
+	orig  transport.Done
+	batch *transport.StreamOpBatch
+	text  string
 }
 
 // Run tells that the callback goes up, and then runs it.
 func (s *probeSlot) Run(err error) {
 	trail := s.call.trail
-	trail.leave(s.kind, s.call.emit(&trace.Event{
+	trail.leave(s.kind, s.batch, s.call.emit(&trace.Event{
 		Cause: trail.cause(s.kind, err != nil), Op: "op.up", Dir: trace.DirUp, Text: s.text, Err: err,
 	}))
 	s.orig.Run(err)
