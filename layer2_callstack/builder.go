@@ -40,6 +40,7 @@ type Registration struct {
 	preds         []func(*ChannelArgs) bool
 	terminal      bool
 	beforeAll     bool
+	contained     bool
 }
 
 // Add registers f. Each name may be registered once.
@@ -77,6 +78,15 @@ func (r *Registration) BeforeAll() *Registration {
 // Of the terminal filters whose conditions hold there must be exactly one.
 func (r *Registration) Terminal() *Registration {
 	r.terminal = true
+	return r
+}
+
+// Contained puts a guard around the filter, so that what it does wrong ends at most
+// the call at hand, with an error that names the filter: for filters of users,
+// which may be wrong. It is not for a terminal filter. Without it a filter is
+// trusted, and a fault of its ends the process or leaves calls that never end.
+func (r *Registration) Contained() *Registration {
+	r.contained = true
 	return r
 }
 
@@ -125,6 +135,9 @@ func (b *Builder) Check(args ChannelArgs) error {
 // of the stack is left then.
 func (b *Builder) Build(args ChannelArgs) (*ChannelStack, error) {
 	args.Name = b.name
+	if args.Faults == nil {
+		args.Faults = NewFaultLog(args.Logger)
+	}
 	s := &ChannelStack{args: args}
 	chosen, err := b.choose(&s.args)
 	if err == nil {
@@ -196,7 +209,7 @@ func (s *ChannelStack) fill(chosen []*Registration) error {
 	s.names = namesOf(chosen)
 	var next ChannelElem
 	for _, r := range slices.Backward(chosen) {
-		e, err := newChannel(r.filter, &s.args, next)
+		e, err := r.newElem(&s.args, next)
 		if err != nil {
 			slices.Reverse(s.elems)
 			s.Destroy()
@@ -211,6 +224,14 @@ func (s *ChannelStack) fill(chosen []*Registration) error {
 	}
 	slices.Reverse(s.elems)
 	return nil
+}
+
+// newElem makes the element of a filter, inside a guard if it is contained.
+func (r *Registration) newElem(args *ChannelArgs, next ChannelElem) (ChannelElem, error) {
+	if r.contained {
+		return newGuard(r.filter, r.name, args, next)
+	}
+	return newChannel(r.filter, args, next)
 }
 
 // newChannel calls f.NewChannel, which may be a user's code.

@@ -60,7 +60,7 @@ type ChannelElem interface {
 // StartBatch passes the batch on with next.StartBatch, keeps it for later, or
 // fails it with [transport.StreamOpBatch.Fail]. To see a result it replaces
 // the callback in the batch by its own and runs the original afterwards. A
-// batch with OpCancelStream is always passed on.
+// batch with OpCancelStream is always passed on, before StartBatch returns.
 //
 // # Concurrency
 //
@@ -100,6 +100,10 @@ type ChannelArgs struct {
 	// Logger takes what a filter has to say, nil for slog.Default(). Whatever a
 	// peer can cause is said at level debug.
 	Logger *slog.Logger
+
+	// Faults tells of contained filters that break a rule. It is shared by the
+	// stacks of a channel or server; nil for one of this stack's own, on Logger.
+	Faults *FaultLog
 
 	// Name is what the stack calls itself in errors and traces, such as
 	// "CLIENT_SUBCHANNEL".
@@ -230,3 +234,13 @@ func (b *CallBase) StartBatch(batch *transport.StreamOpBatch) { b.Next.StartBatc
 
 // Reset does nothing.
 func (b *CallBase) Reset() {}
+
+// Cancel cancels a call from next downwards. It is how a filter ends a call
+// that it has found at fault: what is outstanding at the transport fails with
+// err, and so does every batch that comes down later.
+//
+// It may be called from a callback. The batch is allocated, since room for it
+// in every call would be paid for by all the calls that need none.
+func Cancel(next CallElem, err error) {
+	next.StartBatch(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err})
+}

@@ -6,13 +6,15 @@
 //	             │ StreamOpBatch              ▲ Done
 //	┌────────────▼────────────────────────────┴────────────┐
 //	│ callstack.go  the contract: Filter, ChannelElem,     │
-//	│               CallElem                               │
+//	│               CallElem; how a filter ends a call     │
 //	│ stack.go      ChannelStack and CallStack             │
 //	│ builder.go    filters and constraints in, stack out  │
 //	│ sort.go       the order that constraints ask for     │
 //	│ block.go      the references of pooled call memory   │
-//	│ cancel.go     how a filter ends a call               │
+//	│ hold.go       how a filter lets a call wait          │
+//	│ combiner.go   and tells of it from elsewhere         │
 //	│ probe.go      what a trace sees between two filters  │
+//	│ guard.go      a filter of a user's, contained        │
 //	├──────────────────────────────────────────────────────┤
 //	│ filters/      one folder each                        │
 //	│ stacks/       the standard stacks                    │
@@ -31,21 +33,23 @@
 //     hand and in recv_trailing_metadata, and cancels the call below itself.
 //   - A stack's memory is made once for each block and used for one call after
 //     another; a call allocates nothing here.
+//   - A user's filter breaks at most the call at hand: see guard.go.
 //   - Not here: what a batch means to an application (layer 4), bytes (layer 1).
 //
 // # Goroutines
 //
-// None. Batches run on the goroutine that starts them, callbacks on the one
-// that completes them. A filter with a timer says so in its own doc.
+// None but the timer of a guard that waits for a filter after a cancel. Batches run
+// on the goroutine that starts them, callbacks on the one that completes them.
 //
 // # Locks
 //
-// None. Elements keep what belongs to different operations apart; references
-// and generations of a [Block] are one atomic word.
+// The mutexes of [Hold], [Combiner], a probe and a guard are leaves. References and
+// generations of a [Block] are one atomic word, and so are a guard's [ways].
 //
 // # Reading order
 //
-// callstack.go, stack.go, builder.go, sort.go, block.go, cancel.go, probe.go;
-// then filters/doc.go, how to write a filter, filters/authority, the smallest one,
-// and filters/httpclient, which works in both directions; then stacks.
+// callstack.go, stack.go, builder.go, sort.go, block.go, hold.go, combiner.go,
+// probe.go; then filters/doc.go, how to write a filter, filters/authority, the
+// smallest one, and filters/httpclient, which works in both directions; then stacks.
+// Last guard.go, ways.go, guardcall.go, floor.go, fault.go, grace.go.
 package callstack

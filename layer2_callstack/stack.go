@@ -44,6 +44,9 @@ func (s *ChannelStack) NewCall() *CallStack {
 		if s, ok := next.(Starter); ok {
 			c.starters = append(c.starters, s)
 		}
+		if g, ok := next.(*guardCall); ok {
+			c.guards = append(c.guards, g)
+		}
 	}
 	if s.args.Trace != nil {
 		linkProbes(c.elems)
@@ -54,7 +57,8 @@ func (s *ChannelStack) NewCall() *CallStack {
 // A CallStack is the elements of one call at a time, from the top.
 type CallStack struct {
 	elems    []CallElem
-	starters []Starter // those of elems that are, from the bottom
+	starters []Starter    // those of elems that are, from the bottom
+	guards   []*guardCall // and those that are guards
 	// Args is what the present call began with.
 	Args CallArgs
 }
@@ -84,10 +88,19 @@ func (c *CallStack) StartBatch(b *transport.StreamOpBatch) { c.elems[0].StartBat
 // Top returns the topmost element.
 func (c *CallStack) Top() CallElem { return c.elems[0] }
 
-// Reset ends the call in every element, from the top, and forgets Args.
-func (c *CallStack) Reset() {
+// Reset ends the call in every element, from the top, and forgets Args. It reports
+// whether the block that holds the stack may serve another call: not where a
+// contained filter broke a rule, for it may refer to this one still, with all that
+// is in the block. Such a block is left to the garbage collector.
+func (c *CallStack) Reset() (reusable bool) {
 	for _, e := range c.elems {
 		e.Reset()
 	}
 	c.Args = CallArgs{}
+	for _, g := range c.guards {
+		if g.spent.Load() {
+			return false
+		}
+	}
+	return true
 }

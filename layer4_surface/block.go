@@ -159,13 +159,14 @@ func (p *callPool) newCall() *call {
 	return c
 }
 
-// Recycle clears the block and returns it to its pool.
+// Recycle clears the block and returns it to its pool, unless something may still
+// refer to the call.
 func (c *call) Recycle() {
 	if c.parent.c != nil {
 		c.parent.c.forget(c.parent.generation, c)
 		c.parent = Call{}
 	}
-	c.stack.Reset()
+	reusable := c.stack.Reset()
 	s := c.state.Load()
 	if s&stateSentHeaders != 0 {
 		c.send.initial.Reset()
@@ -184,7 +185,9 @@ func (c *call) Recycle() {
 	if poison.On {
 		c.poison()
 	}
-	c.pool.blocks.Put(c)
+	if reusable {
+		c.pool.blocks.Put(c)
+	}
 }
 
 // reset forgets what was received, with the lists if they were used.

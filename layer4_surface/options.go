@@ -41,6 +41,7 @@ type endConfig struct {
 	http2       http2.Config
 	logger      *slog.Logger
 	trace       trace.Sink
+	faults      *callstack.FaultLog // of users' filters
 
 	codings *encoding.Set // that stack.Compression stands for, nil if it is wrong
 }
@@ -51,6 +52,7 @@ func (c endConfig) withDefaults() endConfig {
 		c.logger = slog.Default()
 	}
 	c.http2.Logger, c.http2.Trace = c.logger, c.trace
+	c.faults = callstack.NewFaultLog(c.logger)
 	if c.credentials != nil && c.credentials.Info().SecurityProtocol == "tls" {
 		c.stack.Scheme = "https"
 	}
@@ -67,7 +69,7 @@ func (c *endConfig) nameLimits(side string) {
 
 // stackArgs returns what the stack above t is made from.
 func (c *endConfig) stackArgs(t transport.Transport) callstack.ChannelArgs {
-	return callstack.ChannelArgs{Transport: t, Trace: c.trace, Logger: c.logger}
+	return callstack.ChannelArgs{Transport: t, Trace: c.trace, Logger: c.logger, Faults: c.faults}
 }
 
 // A channelConfig is what the options of a channel say.
@@ -166,7 +168,7 @@ func WithFilter(extra stacks.Extra) Option {
 
 // WithChannelFilter adds a filter above the client_channel, where a call passes
 // once, before there is a connection for it. In a channel that is one connection
-// it stands above the filters of that.
+// it stands above the filters of that. It is contained as those of WithFilter are.
 func WithChannelFilter(extra stacks.Extra) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.stack.ChannelExtra = append(c.stack.ChannelExtra, extra) })
 }

@@ -17,6 +17,9 @@ func Build(t testing.TB, tr *Transport, filters ...callstack.Filter) *callstack.
 	b := callstack.NewBuilder("TEST")
 	for i, f := range filters {
 		r := b.Add(f)
+		if _, ok := f.(contained); ok {
+			r.Contained()
+		}
 		if i > 0 {
 			r.After(filters[i-1].Name())
 		}
@@ -29,11 +32,17 @@ func Build(t testing.TB, tr *Transport, filters ...callstack.Filter) *callstack.
 	return s
 }
 
+// Contained returns f as a filter that Build contains, and so Run.
+func Contained(f callstack.Filter) callstack.Filter { return contained{f} }
+
+type contained struct{ callstack.Filter }
+
 // A Call is a block with a call stack, such as the layers above have.
 type Call struct {
 	callstack.Block
 	Stack    *callstack.CallStack
 	recycled atomic.Int32
+	spent    atomic.Bool
 }
 
 // NewCall returns a block for calls of s.
@@ -44,8 +53,11 @@ func NewCall(s *callstack.ChannelStack) *Call {
 }
 
 // Begin starts a call with one reference, to be dropped with Unref. Owner is
-// filled in.
+// filled in. The block is not spent.
 func (c *Call) Begin(args callstack.CallArgs) error {
+	if c.Spent() {
+		panic("callstacktest: a block that is spent was used again")
+	}
 	c.Start()
 	args.Owner = c
 	c.Stack.Args = args
@@ -54,9 +66,15 @@ func (c *Call) Begin(args callstack.CallArgs) error {
 
 // Recycle resets the stack. The block is its own pool of one.
 func (c *Call) Recycle() {
-	c.Stack.Reset()
+	if !c.Stack.Reset() {
+		c.spent.Store(true)
+	}
 	c.recycled.Add(1)
 }
+
+// Spent reports whether the block must not be used for another call, since a
+// contained filter broke a rule in the last one.
+func (c *Call) Spent() bool { return c.spent.Load() }
 
 // Recycled returns how many calls of the block have come to their end.
 func (c *Call) Recycled() int { return int(c.recycled.Load()) }

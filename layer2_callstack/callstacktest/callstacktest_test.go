@@ -14,6 +14,7 @@ import (
 func TestContractOfNothing(t *testing.T) {
 	for name, side := range map[string]callstacktest.Side{"client": callstacktest.Client, "server": callstacktest.Server} {
 		t.Run(name, func(t *testing.T) { callstacktest.Run(t, side, pass{}) })
+		t.Run(name+"/contained", func(t *testing.T) { callstacktest.Run(t, side, callstacktest.Contained(pass{})) })
 	}
 }
 

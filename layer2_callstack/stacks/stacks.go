@@ -115,7 +115,8 @@ type Options struct {
 
 // An Extra is a filter that is not part of the standard stack. Before and
 // After name filters of the stack, as in [callstack.Registration]. Filters that
-// are left out because nothing is configured for them may be named too.
+// are left out because nothing is configured for them may be named too. It is
+// contained, see [callstack.Registration.Contained].
 type Extra struct {
 	Filter        callstack.Filter
 	Before, After []string
@@ -152,7 +153,7 @@ func ClientDirect(o Options, http bool) *callstack.Builder {
 	addHTTPClient(b, o, http)
 	addExtra(b, o.Extra)
 	for _, e := range o.ChannelExtra {
-		b.Add(e.Filter).Before(authority.Name).Before(inDirect(e.Before)...).After(inDirect(e.After)...)
+		b.Add(e.Filter).Before(authority.Name).Before(inDirect(e.Before)...).After(inDirect(e.After)...).Contained()
 	}
 	return b
 }
@@ -213,7 +214,7 @@ func addHTTPClient(b *callstack.Builder, o Options, http bool) {
 
 func addExtra(b *callstack.Builder, extra []Extra) {
 	for _, e := range extra {
-		b.Add(e.Filter).Before(e.Before...).After(e.After...)
+		b.Add(e.Filter).Before(e.Before...).After(e.After...).Contained()
 	}
 }
 

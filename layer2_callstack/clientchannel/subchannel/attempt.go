@@ -35,10 +35,12 @@ func (s *Subchannel) Conn() *Conn { return s.conn.Load() }
 // Conn returns the connection of the attempt.
 func (a *Attempt) Conn() *Conn { return a.conn }
 
-// Recycle puts the attempt back; it is called when no reference is left.
+// Recycle puts the attempt back, unless something may still refer to the call; it is
+// called when no reference is left.
 func (a *Attempt) Recycle() {
 	c := a.conn
-	a.Stack.Reset()
-	c.attempts.Put(a)
+	if a.Stack.Reset() {
+		c.attempts.Put(a)
+	}
 	c.unref()
 }

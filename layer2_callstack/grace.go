@@ -1,0 +1,89 @@
+package callstack
+
+import (
+	"sync"
+	"time"
+)
+
+// A grace is the time that a filter is given to give back what it has after a
+// cancel.
+type grace struct {
+	c *guardCall
+
+	mu sync.Mutex // a leaf
+	// Guarded by mu. The timer is made by the first call that needs it and kept.
+	timer *time.Timer
+	until time.Time // zero if it is not armed
+}
+
+// gracePeriod is how long a filter may keep, after a cancel has passed it, what it
+// has then. When it is asked for is not known exactly: up to twice as long.
+const gracePeriod = time.Second
+
+// watch begins the time, if a cancel has passed and not all has come back. The
+// caller holds a reference.
+func (g *grace) watch() {
+	w := g.c.load()
+	if !w.has(cancelled) || w.has(broken) || w.outstanding() == 0 {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.until.IsZero() {
+		g.c.owner.Ref()
+		g.beginLocked()
+	}
+}
+
+// beginLocked starts the timer and notes what the filter has. Caller holds g.mu.
+func (g *grace) beginLocked() {
+	for {
+		w := g.c.load()
+		if g.c.swap(w, w.take(overdue, 1<<opKinds-1).put(overdue, w.held())) {
+			break
+		}
+	}
+	g.until = time.Now().Add(gracePeriod)
+	if g.timer == nil {
+		g.timer = time.AfterFunc(gracePeriod, g.expire)
+	} else {
+		g.timer.Reset(gracePeriod)
+	}
+}
+
+// disarm ends the time. The reference of a timer that fires already is dropped by
+// expire.
+func (g *grace) disarm() {
+	g.mu.Lock()
+	stopped := !g.until.IsZero() && g.timer.Stop()
+	g.until = time.Time{}
+	g.mu.Unlock()
+	if stopped {
+		g.c.owner.Unref()
+	}
+}
+
+// expire ends the call if the filter has kept something, and waits on if
+// something else is with it or below.
+func (g *grace) expire() {
+	c := g.c
+	owner := c.owner
+	g.mu.Lock()
+	w := c.load()
+	late := w.at(overdue)
+	switch {
+	case g.until.IsZero() || time.Now().Before(g.until): // the timer was stopped too late
+		late = 0
+	case late == 0 && w.outstanding() != 0 && !w.has(broken):
+		g.beginLocked()
+		g.mu.Unlock()
+		return
+	default:
+		g.until = time.Time{}
+	}
+	g.mu.Unlock()
+	if late != 0 {
+		c.fail("kept "+late.String()+" after the call was cancelled", nil)
+	}
+	owner.Unref()
+}

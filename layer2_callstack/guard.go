@@ -1,0 +1,176 @@
+package callstack
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+)
+
+// A guard contains a filter of a user's: it stands in the filter's place, with the
+// filter inside. What the stack gives to the guard goes to the filter, and what
+// the filter passes on comes to the floor, which gives it to the stack again.
+//
+//	                 the element above
+//	                     │         ▲
+//	┌────────────────────▼─────────┴───────────────────┐
+//	│ guard.go      the guard of a channel stack       │
+//	│ guardcall.go  the guard of a call: down, and up  │
+//	│   ┌───────────────────────────────────────────┐  │
+//	│   │ the filter                                │  │
+//	│   └───────────────────────────────────────────┘  │
+//	│ floor.go      what the filter takes for next     │
+//	│ ways.go       where each operation is            │
+//	│ fault.go      the end of a call by a broken rule │
+//	│ grace.go      how long a filter may keep things  │
+//	└────────────────────┬─────────▲───────────────────┘
+//	                     ▼         │
+//	                 the element below
+//
+// Whatever the filter does to a call ends at most that call, exactly once, with
+// INTERNAL and a text that names the filter and the rule that it broke: it panics,
+// passes a batch on twice or keeps it for ever, runs a callback twice, too early,
+// or at the same time as another, lets a callback or a cancel drop, or uses a call
+// after its end. After the first fault the guard ends all operations itself; the
+// filter still sees what comes back to it, so that it can tidy up, but nothing that
+// it does counts. The memory of the call is not used again, since the filter may
+// refer to it: see [CallStack.Reset].
+//
+// What cannot be contained: a filter that does not return, or ends the goroutine it
+// was called on; a panic on a goroutine of its own; memory that it uses after it gave
+// it back, such as a message that it has passed on; a reference of the call's owner
+// that it drops twice. A filter that keeps an operation of a call that nobody cancels
+// is taken for one that waits for something.
+//
+// A guard costs nothing where there is none: only filters that were registered with
+// [Registration.Contained] have one. With one a call still allocates nothing.
+type guard struct {
+	// Set by newGuard, read-only afterwards.
+	name   string
+	faults *FaultLog
+	traced bool
+	user   ChannelElem
+	next   ChannelElem
+
+	mu sync.Mutex // a leaf; nothing is called while it is held
+	// Guarded by mu: the last transport operations that the filter passed on.
+	passed [maxPassed]*transport.Op
+	oldest int
+}
+
+// maxPassed is how many operations back a filter is watched for passing one on
+// twice.
+const maxPassed = 8
+
+// newGuard makes the filter's element for a channel stack, inside a guard.
+func newGuard(f Filter, name string, args *ChannelArgs, next ChannelElem) (ChannelElem, error) {
+	if next == nil {
+		return nil, errors.New("is terminal, and such a filter cannot be contained")
+	}
+	g := &guard{name: name, faults: args.Faults, traced: args.Trace != nil, next: next}
+	user, err := newChannel(f, args, (*channelFloor)(g))
+	if err != nil {
+		return nil, err
+	}
+	g.user = user
+	return g, nil
+}
+
+// NewCall returns the guard of a call, with the filter's element inside. Where
+// the filter makes none, each call ends as it begins.
+func (g *guard) NewCall(next CallElem) CallElem {
+	c := newGuardCall(g, next)
+	g.makeUser(c)
+	return c
+}
+
+// makeUser has the filter make its element of c.
+func (g *guard) makeUser(c *guardCall) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.stillborn("panicked in NewCall", panicked(p))
+		}
+	}()
+	if c.user = g.user.NewCall(&c.floor); c.user == nil {
+		c.stillborn("returned no element from NewCall", nil)
+	}
+}
+
+// StartTransportOp gives op to the filter. What a filter that panics has not
+// passed on is passed on for it.
+func (g *guard) StartTransportOp(op *transport.Op) {
+	g.forget(op)
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked("StartTransportOp", p)
+			if g.remember(op) {
+				opDown(g.next, op)
+			}
+		}
+	}()
+	g.user.StartTransportOp(op)
+}
+
+// Destroy ends the filter's element.
+func (g *guard) Destroy() {
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked("Destroy", p)
+		}
+	}()
+	g.user.Destroy()
+}
+
+// panicked reports the panic of a method that no call depends on. It goes on if
+// it began elsewhere.
+func (g *guard) panicked(method string, p any) {
+	if passedThrough() {
+		panic(p)
+	}
+	g.faults.report(g.name, fmt.Sprintf("panicked in %s: %v", method, p))
+}
+
+// forget makes op one that was not passed on: who made it may use it again.
+func (g *guard) forget(op *transport.Op) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.passed[:], op); i >= 0 {
+		g.passed[i] = nil
+	}
+}
+
+// remember notes that op is passed on. It reports false if it was already.
+func (g *guard) remember(op *transport.Op) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if slices.Contains(g.passed[:], op) {
+		return false
+	}
+	g.passed[g.oldest] = op
+	g.oldest = (g.oldest + 1) % maxPassed
+	return true
+}
+
+// A channelFloor is a guard as the filter's next element.
+type channelFloor guard
+
+// StartTransportOp passes op on.
+func (f *channelFloor) StartTransportOp(op *transport.Op) {
+	g := (*guard)(f)
+	switch {
+	case op == nil:
+		g.faults.report(g.name, "passed on a transport operation that is nil")
+	case !g.remember(op):
+		g.faults.report(g.name, "passed on a transport operation twice")
+	default:
+		opDown(g.next, op)
+	}
+}
+
+// NewCall is for the stack alone.
+func (f *channelFloor) NewCall(CallElem) CallElem { panic("NewCall of the next element was called") }
+
+// Destroy does nothing: the stack destroys each element itself.
+func (f *channelFloor) Destroy() {}

@@ -1,0 +1,388 @@
+package callstack
+
+import (
+	"sync/atomic"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+)
+
+// A guardCall is a guard's part of one call.
+//
+// It holds a reference of the block while it is busy, see ways, and another for its
+// timer. What is kept by operation belongs to whoever has brought the operation to
+// its place.
+type guardCall struct {
+	// Set by newGuardCall and NewCall, read-only afterwards.
+	guard *guard
+	next  CallElem         // below the filter
+	user  CallElem         // the filter's, nil if it made none
+	birth *transport.Error // why there is none
+	floor callFloor
+
+	// Set by Init, the same for each call of the block.
+	owner transport.Owner
+	block acquirer // owner, nil if it is none
+
+	// Atomic.
+	ways  atomic.Uint64
+	fault atomic.Pointer[transport.Error] // the first one
+	spent atomic.Bool                     // the filter may still refer to the call
+
+	ops       [opKinds]opState
+	lent      [7]*loan       // to the filter, by bit of lentUp; made when first used
+	lentBelow [opKinds]*loan // the same of lentDown
+	freed     ways           // a loan that has come back; owned by whoever runs a callback
+
+	grace grace
+}
+
+// An opState is what a guard knows of one operation, beside its place.
+type opState struct {
+	loan  *loan         // to the filter
+	cause trace.EventID // with a trace: the last event of the operation
+	err   error         // while it is ending or due
+	kept  bool          // it was taken from the filter, which may use the loan still
+}
+
+func newGuardCall(g *guard, next CallElem) *guardCall {
+	c := &guardCall{guard: g, next: next}
+	c.floor.c, c.grace.c = c, c
+	return c
+}
+
+func (c *guardCall) load() ways { return ways(c.ways.Load()) }
+func (c *guardCall) swap(before, now ways) bool {
+	return c.ways.CompareAndSwap(uint64(before), uint64(now))
+}
+
+// stillborn says that the filter has made no element.
+func (c *guardCall) stillborn(rule string, cause error) {
+	c.birth = newFault(c.guard.name, rule, cause)
+	c.guard.faults.report(c.guard.name, c.birth.Error())
+}
+
+// Init begins a call in the filter. Its panic is the error that ends the call.
+func (c *guardCall) Init(args *CallArgs) error {
+	if c.owner != args.Owner {
+		c.owner = args.Owner
+		c.block, _ = args.Owner.(acquirer)
+	}
+	c.ways.Store(uint64(live))
+	if c.birth != nil {
+		return c.breakAtInit(c.birth)
+	}
+	return c.init(args)
+}
+
+func (c *guardCall) init(args *CallArgs) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if passedThrough() {
+				panic(p)
+			}
+			fault := newFault(c.guard.name, "panicked in Init", panicked(p))
+			c.guard.faults.report(c.guard.name, fault.Error())
+			err = c.breakAtInit(fault)
+		}
+	}()
+	return c.user.Init(args)
+}
+
+// breakAtInit makes fault that of the call. Whoever begins the call cancels it, so
+// the cancel comes from above.
+func (c *guardCall) breakAtInit(fault *transport.Error) error {
+	c.fault.CompareAndSwap(nil, fault)
+	c.ways.Or(uint64(broken))
+	return c.fault.Load()
+}
+
+// Reset ends the call in the filter. From here on the floor lets nothing pass.
+func (c *guardCall) Reset() {
+	if c.load().has(broken) {
+		c.spent.Store(true)
+	}
+	c.ways.Store(0)
+	if c.user != nil {
+		c.reset()
+	}
+}
+
+func (c *guardCall) reset() {
+	defer func() {
+		if p := recover(); p != nil {
+			c.spent.Store(true)
+			c.guard.panicked("Reset", p)
+		}
+	}()
+	c.user.Reset()
+}
+
+// StartBatch gives b to the filter, as a loan.
+func (c *guardCall) StartBatch(b *transport.StreamOpBatch) {
+	ops := b.Ops &^ transport.OpCancelStream
+	if b.Ops != ops {
+		c.cancel(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: b.CancelErr, Cause: b.Cause})
+	}
+	if ops == 0 {
+		return
+	}
+	l := c.lend(b, ops)
+	if c.enter(ops) {
+		c.give(&l.op)
+	} else {
+		c.refuse(&l.op, ops)
+	}
+	c.leave()
+}
+
+// cancel gives a batch that cancels to the filter, and sees to it that it gets
+// below.
+func (c *guardCall) cancel(b *transport.StreamOpBatch) {
+	owner, why := c.owner, b.CancelErr
+	owner.Ref() // it may end the call
+	if c.user != nil {
+		c.give(b)
+	}
+	w := c.load()
+	switch {
+	case w.has(cancelled):
+	case w.has(broken): // as the call began
+		c.ways.Or(uint64(cancelled))
+		batchDown(c.next, b)
+	default:
+		c.fail("did not pass on cancel_stream", why)
+	}
+	c.grace.watch()
+	owner.Unref()
+}
+
+// lend makes a copy of b for the filter. Its operations are still those of the
+// caller.
+func (c *guardCall) lend(b *transport.StreamOpBatch, ops transport.OpSet) *loan {
+	var bit ways
+	for {
+		w := c.load()
+		bit = w.free(lentUp, len(c.lent))
+		if c.swap(w, (w|bit)+frame) {
+			if !w.busy() {
+				c.owner.Ref()
+			}
+			break
+		}
+	}
+	l := c.loanAt(c.lent[:], lentUp, bit)
+	l.fill(b, ops)
+	for left := ops; left != 0; left &= left - 1 {
+		s := &c.ops[index(left)]
+		s.loan = l
+		if c.guard.traced {
+			s.cause = b.Cause
+		}
+	}
+	return l
+}
+
+// loanAt returns the loan of a bit, which its first user makes, or one for this
+// once if the bit is 0.
+func (c *guardCall) loanAt(loans []*loan, p place, bit ways) *loan {
+	if bit == 0 {
+		return &loan{call: c, toFilter: p == lentUp}
+	}
+	at := &loans[index(transport.OpSet(bit>>p))]
+	if *at == nil {
+		*at = &loan{call: c, toFilter: p == lentUp, bit: bit}
+	}
+	return *at
+}
+
+// enter notes that the filter is given ops. It reports false if it is to be given
+// nothing more.
+func (c *guardCall) enter(ops transport.OpSet) bool {
+	for {
+		w := c.load()
+		if w.has(broken) {
+			return false
+		}
+		if c.swap(w, w.put(entered, ops).put(begun, ops)) {
+			return true
+		}
+	}
+}
+
+// refuse ends ops, which came after the filter broke a rule.
+func (c *guardCall) refuse(b *transport.StreamOpBatch, ops transport.OpSet) {
+	if ops.Has(transport.OpSendMessage) {
+		b.SendMessage.Buf.Release()
+		b.SendMessage.Buf = nil
+	}
+	c.ways.Or(uint64(ways(0).put(ending, ops)))
+	c.end(ops, c.fault.Load(), false)
+}
+
+// leave ends a frame of StartBatch.
+func (c *guardCall) leave() {
+	c.grace.watch()
+	owner := c.owner
+	for {
+		w := c.load()
+		if c.swap(w, w-frame) {
+			if now := w - frame; !now.busy() {
+				c.letGo(now, owner)
+			}
+			return
+		}
+	}
+}
+
+// letGo gives back the reference of a guard that is not busy any more.
+func (c *guardCall) letGo(w ways, owner transport.Owner) {
+	if w.has(cancelled) {
+		c.grace.disarm()
+	}
+	owner.Unref()
+}
+
+// give starts a batch in the filter.
+func (c *guardCall) give(b *transport.StreamOpBatch) {
+	defer c.contain()
+	c.user.StartBatch(b)
+}
+
+func (c *guardCall) contain() {
+	if p := recover(); p != nil {
+		if passedThrough() {
+			panic(p)
+		}
+		c.fail("panicked in StartBatch", panicked(p))
+	}
+}
+
+// finish is the end of ops as the filter tells it, by a callback of l.
+func (c *guardCall) finish(l *loan, ops transport.OpSet, err error) {
+	for {
+		w := c.load()
+		switch {
+		case w.has(broken):
+			return // the guard ends them
+		case !w.has(live):
+			c.late("completed " + ops.String())
+			return
+		case ops == 0: // the loan serves a batch that sends nothing by now
+			c.fail("ran an old callback", nil)
+			return
+		case ops&^w.held() != 0:
+			c.fail(w.strayEnd(ops&^w.held()), nil)
+			return
+		}
+		now := w.release(ops)
+		turn := !w.has(running) && (ops != transport.OpRecvTrailingMetadata || now.mayEnd())
+		if turn {
+			now |= running
+		} else {
+			now = now.put(ending, ops)
+		}
+		if !c.swap(w, now) {
+			continue
+		}
+		kept := c.ops[index(ops)].loan != l
+		if kept {
+			c.fail("ran an old callback of "+ops.String(), nil)
+			err = c.fault.Load()
+		}
+		if !turn {
+			c.end(ops, err, kept)
+			return
+		}
+		for left := ops; kept && left != 0; left &= left - 1 {
+			c.ops[index(left)].kept = true
+		}
+		c.run(ops, err)
+		c.settle()
+		return
+	}
+}
+
+// end makes the callback of ops, which are ending, due. kept says that the filter
+// may still use the loan.
+func (c *guardCall) end(ops transport.OpSet, err error, kept bool) {
+	for left := ops; left != 0; left &= left - 1 {
+		s := &c.ops[index(left)]
+		s.err, s.kept = err, kept
+	}
+	for {
+		w := c.load()
+		now := w.take(ending, ops).put(due, ops)
+		turn := !w.has(running) && now.next(c.together) != 0
+		if turn {
+			now |= running
+		}
+		if c.swap(w, now) {
+			if turn {
+				c.settle()
+			}
+			return
+		}
+	}
+}
+
+// together returns the operations whose end is that of op, one that sends.
+func (c *guardCall) together(op transport.OpSet) transport.OpSet {
+	return c.ops[index(op)].loan.sending()
+}
+
+// settle runs the callbacks that are due, one after another. The caller has set
+// running, and may have run one itself.
+func (c *guardCall) settle() {
+	owner := c.owner
+	for {
+		freed := c.freed
+		c.freed = 0
+		var now ways
+		var ops transport.OpSet
+		for {
+			w := c.load()
+			ops = w.next(c.together)
+			now = w.take(due, ops) &^ freed
+			if ops == 0 {
+				now &^= running
+			}
+			if c.swap(w, now) {
+				break
+			}
+		}
+		if ops == 0 {
+			if !now.busy() {
+				c.letGo(now, owner)
+			}
+			return
+		}
+		c.run(ops, c.ops[index(ops)].err)
+	}
+}
+
+// run runs the callback of the element above for ops. The caller has set running.
+func (c *guardCall) run(ops transport.OpSet, err error) {
+	s := &c.ops[index(ops)]
+	l := s.loan
+	done, kept := l.done[kindOf(ops)], s.kept
+	for left := ops; left != 0; left &= left - 1 {
+		kept = kept || c.ops[index(left)].kept
+	}
+	if !kept {
+		l.bring(ops)
+	}
+	if c.guard.traced {
+		l.orig.Cause = s.cause
+	}
+	fault := c.fault.Load()
+	if fault != nil && ops == transport.OpRecvTrailingMetadata {
+		err = fault
+	}
+	s.err = nil
+	if l.left &^= ops; l.left == 0 && fault == nil {
+		c.freed = l.bit
+		l.clear()
+	}
+	runUp(done, err)
+}

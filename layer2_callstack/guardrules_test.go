@@ -1,0 +1,327 @@
+package callstack_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/authority"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/compression"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
+)
+
+// TestContainedFiltersKeepTheContract runs the contract on filters that are right,
+// inside a guard.
+func TestContainedFiltersKeepTheContract(t *testing.T) {
+	for side, filters := range map[callstacktest.Side][]callstack.Filter{
+		callstacktest.Client: {authority.New("x"), messagesize.New(messagesize.Config{}), deadline.New(),
+			httpclient.New(httpclient.Config{}), compression.New(compression.Config{}), &rogue{}},
+		callstacktest.Server: {messagesize.New(messagesize.Config{}), deadline.New(), httpserver.New(),
+			compression.New(compression.Config{}), &rogue{}},
+	} {
+		for _, f := range filters {
+			t.Run(fmt.Sprintf("%v/%s", side, f.Name()), func(t *testing.T) {
+				callstacktest.Run(t, side, callstacktest.Contained(f))
+			})
+		}
+	}
+}
+
+// TestGuardLetsOthersPanic: a panic that only comes through the filter is not the
+// guard's to stop.
+func TestGuardLetsOthersPanic(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(r *rig, c *callstacktest.Call)
+	}{
+		{"of a callback above", func(r *rig, c *callstacktest.Call) {
+			c.Do(transport.OpRecvMessage, func(b *callstacktest.Batch) {
+				b.RecvMessage.Ready = doneFunc(func(error) { panic("of another") })
+			})
+			r.tr.Streams()[0].Message(nil, nil)
+		}},
+		{"of the element below", func(r *rig, c *callstacktest.Call) {
+			r.tr.OnBatch = func(*callstacktest.Stream, *transport.StreamOpBatch) { panic("of another") }
+			c.Do(transport.OpSendMessage)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, callstacktest.Client, &rogue{})
+			c := callstacktest.NewCall(r.stack)
+			if err := c.Begin(r.side.Args()); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if p := recover(); p != "of another" {
+					t.Errorf("recovered %v", p)
+				}
+				if r.log.Len() > 0 {
+					t.Errorf("the filter is blamed: %s", r.log.String())
+				}
+			}()
+			tc.do(r, c)
+			t.Error("the panic was stopped")
+		})
+	}
+}
+
+// TestGuardTransportOps: an operation on the connection gets below once, whatever
+// the filter makes of it.
+func TestGuardTransportOps(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		op   func(next callstack.ChannelElem, op *transport.Op)
+		want string // in the log
+	}{
+		{"a panic before it is passed on", func(callstack.ChannelElem, *transport.Op) { panic("boom") }, "panicked in StartTransportOp: boom"},
+		{"a panic after that", func(next callstack.ChannelElem, op *transport.Op) {
+			next.StartTransportOp(op)
+			panic("boom")
+		}, "panicked in StartTransportOp: boom"},
+		{"twice", func(next callstack.ChannelElem, op *transport.Op) {
+			next.StartTransportOp(op)
+			next.StartTransportOp(op)
+		}, "passed on a transport operation twice"},
+		{"and nil", func(next callstack.ChannelElem, op *transport.Op) {
+			next.StartTransportOp(nil)
+			next.StartTransportOp(op)
+		}, "passed on a transport operation that is nil"},
+		{"and the end of the stack below", func(next callstack.ChannelElem, op *transport.Op) {
+			next.Destroy()
+			next.StartTransportOp(op)
+		}, ""},
+		{"as is right", func(next callstack.ChannelElem, op *transport.Op) { next.StartTransportOp(op) }, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := &rogue{op: tc.op}
+			r := newRig(t, callstacktest.Client, f)
+			op := &transport.Op{Goaway: &transport.Goaway{}}
+			for n := range 2 * 8 { // the same memory once more is another operation
+				r.stack.StartTransportOp(op)
+				if got := r.tr.Ops(); len(got) != n+1 || got[n] != op {
+					t.Fatalf("the transport got %d operations, want %d", len(got), n+1)
+				}
+			}
+			if log := r.log.String(); (log == "") != (tc.want == "") || !strings.Contains(log, tc.want) {
+				t.Errorf("the log has %q, want %q", log, tc.want)
+			}
+		})
+	}
+}
+
+// TestGuardDestroy: a panic in Destroy does not keep the elements below from it.
+func TestGuardDestroy(t *testing.T) {
+	var log []string
+	b := callstack.NewBuilder("TEST")
+	b.Add(&rogue{destroy: func() { panic("boom") }}).Contained()
+	b.Add(named{name: "z", log: &log}).Terminal()
+	s, err := b.Build(callstack.ChannelArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Destroy()
+	if len(log) != 1 || log[0] != "destroy z" {
+		t.Errorf("the filter below saw %q", log)
+	}
+}
+
+// TestGuardAtTheBottom: a terminal filter has nothing below that a guard could
+// speak to, and so cannot be contained.
+func TestGuardAtTheBottom(t *testing.T) {
+	b := callstack.NewBuilder("TEST")
+	b.Add(named{name: "z"}).Terminal().Contained()
+	_, err := b.Build(callstack.ChannelArgs{})
+	if want := `callstack: TEST: filter "z": is terminal, and such a filter cannot be contained`; err == nil || err.Error() != want {
+		t.Errorf("Build failed with %v, want %s", err, want)
+	}
+}
+
+// TestGuardAfterTheEnd: what a filter does with a call that is over goes nowhere,
+// and the next call in the same memory is not troubled.
+func TestGuardAfterTheEnd(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		late func(next callstack.CallElem, b transport.StreamOpBatch)
+		want string
+	}{
+		{"a batch", func(next callstack.CallElem, b transport.StreamOpBatch) { next.StartBatch(&b) },
+			"passed on recv_trailing_metadata after the end of the call"},
+		{"a cancel", func(next callstack.CallElem, _ transport.StreamOpBatch) { callstack.Cancel(next, errLost) },
+			"passed on cancel_stream after the end of the call"},
+		{"a callback", func(_ callstack.CallElem, b transport.StreamOpBatch) { b.RecvTrailingMetadata.Ready.Run(nil) },
+			"completed recv_trailing_metadata after the end of the call"},
+		{"the life of the element below", func(next callstack.CallElem, _ transport.StreamOpBatch) {
+			next.Reset()
+			if err := next.Init(nil); err != nil {
+				panic(err)
+			}
+		}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var late func()
+			f := &rogue{}
+			f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+				kept := *b
+				late = func() { tc.late(c.Next, kept) }
+				c.Next.StartBatch(b)
+			}
+			r := newRig(t, callstacktest.Client, f)
+			c := callstacktest.NewCall(r.stack)
+			for n := range 3 {
+				if err := c.Begin(r.side.Args()); err != nil {
+					t.Fatal(err)
+				}
+				b := c.Do(transport.OpRecvTrailingMetadata)
+				r.tr.Streams()[0].Trailers(nil, nil)
+				if got := len(r.tr.Streams()[0].Batches()); got != 1 {
+					t.Errorf("%d batches got below", got)
+				}
+				c.Unref()
+				late()
+				if b.GotTrailers.Count() != 1 || b.GotTrailers.Err() != nil || c.Recycled() != n+1 || c.Spent() {
+					t.Errorf("the call ended %d times with %v", b.GotTrailers.Count(), b.GotTrailers.Err())
+				}
+				if got := len(r.tr.Streams()[0].Batches()); got != 0 {
+					t.Errorf("%d batches got to a stream that is not in use", got)
+				}
+			}
+			if log := r.log.String(); (log == "") != (tc.want == "") || !strings.Contains(log, tc.want) {
+				t.Errorf("the log has %q, want %q", log, tc.want)
+			}
+		})
+	}
+}
+
+// TestFaultLog: a filter that breaks in each call does not fill the log, and one
+// log serves all stacks of a channel.
+func TestFaultLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &rogue{batch: func(*rogueCall, *transport.StreamOpBatch) { panic("boom") }}
+		r := newRig(t, callstacktest.Client, f)
+		for range 40 {
+			c := callstacktest.NewCall(r.stack)
+			if err := c.Begin(r.side.Args()); err != nil {
+				t.Fatal(err)
+			}
+			c.Do(transport.OpRecvTrailingMetadata)
+			c.Unref()
+			time.Sleep(time.Second)
+		}
+		log := r.log.String()
+		if got := strings.Count(log, "level=WARN"); got != 4 || strings.Count(log, "others=9") != 3 {
+			t.Errorf("40 faults in 40 s made %d warnings:\n%s", got, log)
+		}
+	})
+}
+
+// TestFaultsAreBounded: the text of a panic is cut, and the peer does not get to
+// see it.
+func TestFaultsAreBounded(t *testing.T) {
+	f := &rogue{batch: func(*rogueCall, *transport.StreamOpBatch) { panic(errors.New(strings.Repeat("é", 5000))) }}
+	r := newRig(t, callstacktest.Server, f)
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Unref()
+	err := c.Do(transport.OpRecvTrailingMetadata).GotTrailers.Err()
+	if err == nil || len(err.Error()) > 400 || !strings.HasSuffix(err.Error(), "é…") {
+		t.Errorf("the error is %q", err)
+	}
+	if got := transport.OutcomeOf(r.tr.Streams()[0].Canceled(), time.Time{}).Told; got != `filter "rogue" panicked in StartBatch` {
+		t.Errorf("the peer is told %q", got)
+	}
+}
+
+// TestGuardHoldsOthers: where one filter is contained, the other one's fault goes
+// through the first as any end of a call.
+func TestGuardHoldsOthers(t *testing.T) {
+	calm := &rogue{}
+	b := callstack.NewBuilder("TEST")
+	b.Add(renamed{calm, "above"}).Contained()
+	b.Add(&rogue{batch: instead(transport.OpRecvMessage, boom)}).After("above").Contained()
+	b.Add(renamed{calm, "under"}).After("rogue").Contained()
+	b.Add(connected.New()).Terminal()
+	tr := &callstacktest.Transport{}
+	s, err := b.Build(callstack.ChannelArgs{Transport: tr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := callstacktest.NewCall(s)
+	if err := c.Begin(callstacktest.Client.Args()); err != nil {
+		t.Fatal(err)
+	}
+	batch := c.Do(transport.OpsSend | transport.OpsRecv)
+	tr.Streams()[0].Message(transport.NewBuffer(0), nil)
+	wantErr(t, batch, `callstack: filter "rogue" panicked in a callback of recv_message: boom`)
+	if tr.Streams()[0].Canceled() == nil {
+		t.Error("the stream was not cancelled")
+	}
+	c.Unref()
+	if c.Recycled() != 1 || !c.Spent() {
+		t.Error("the block did not come back, or is not spent")
+	}
+}
+
+// renamed is a filter under another name.
+type renamed struct {
+	callstack.Filter
+	name string
+}
+
+func (r renamed) Name() string { return r.name }
+
+func wantErr(t *testing.T, b *callstacktest.Batch, want string) {
+	t.Helper()
+	for name, res := range results(b) {
+		if name != "sent" && (res.Count() != 1 || res.Err() == nil || res.Err().Error() != want) {
+			t.Errorf("%q ended %d times, with %v, want %s", name, res.Count(), res.Err(), want)
+		}
+	}
+}
+
+// TestProbeThroughAGuard follows a batch through a filter that is contained: the
+// chain of causes is that of one that is not.
+func TestProbeThroughAGuard(t *testing.T) {
+	build := func(contained bool) string {
+		rec := trace.NewRecorder(trace.LevelEvents)
+		tr := &callstacktest.Transport{}
+		var below *transport.StreamOpBatch
+		tr.OnBatch = func(_ *callstacktest.Stream, b *transport.StreamOpBatch) { below = b }
+		b := callstack.NewBuilder("TEST")
+		b.Add(authority.New("x")).Before("rogue")
+		if r := b.Add(&rogue{}); contained {
+			r.Contained()
+		}
+		b.Add(connected.New()).Terminal()
+		s, err := b.Build(callstack.ChannelArgs{Transport: tr, Trace: rec.Endpoint("client", "server")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := callstacktest.NewCall(s)
+		if err := c.Begin(callstack.CallArgs{CallID: 7}); err != nil {
+			t.Fatal(err)
+		}
+		batch := c.Do(transport.OpSendInitialMetadata|transport.OpsRecv, func(b *callstacktest.Batch) { b.Cause = 99 })
+		below.Cause = 50
+		tr.Streams()[0].Headers(nil, nil)
+		headers := batch.Cause
+		tr.Streams()[0].Trailers(nil, nil)
+		c.Unref()
+		return fmt.Sprintf("%s%d then %d", lines(rec, 0), headers, batch.Cause)
+	}
+	if got, want := build(true), build(false); got != want {
+		t.Errorf("contained the events are\n%s\nwant\n%s", got, want)
+	}
+}
