@@ -124,7 +124,7 @@ func (c *guardCall) fail(rule string, cause error) {
 	for {
 		w := c.load()
 		held = w.held()
-		if c.swap(w, w.release(held).put(ending, held)|broken|cancelled) {
+		if c.swap(w, w.release(held).put(ending, held)|broken|over) {
 			break
 		}
 	}

@@ -48,7 +48,7 @@ func (c *guardCall) passCancel(b *transport.StreamOpBatch) {
 		if w.has(broken) {
 			return // and so cancelled
 		}
-		if c.swap(w, w|cancelled) {
+		if c.swap(w, w|over) {
 			break
 		}
 	}
@@ -121,6 +121,10 @@ func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 		freed = l.bit
 		l.clear()
 	}
+	ended := c.server && ops == transport.OpRecvTrailingMetadata
+	if ended {
+		c.streamEnded.Store(true)
+	}
 	var w ways
 	for {
 		w = c.load()
@@ -128,11 +132,17 @@ func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 		if !w.has(broken) {
 			now = now.take(below, ops).put(returned, ops)
 		}
+		if ended {
+			now |= over
+		}
 		if c.swap(w, now) {
 			break
 		}
 	}
 	c.giveBack(done, ops, err)
+	if ended {
+		c.grace.watch()
+	}
 	if !w.has(broken) {
 		return
 	}

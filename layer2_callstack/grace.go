@@ -5,8 +5,10 @@ import (
 	"time"
 )
 
-// A grace is the time that a filter is given to give back what it has after a
-// cancel.
+// A grace is the time that a filter is given to give back what it has when the call
+// is over: after a cancel, and on a server, where nobody cancels what the client has
+// ended, after the end of the stream. A client's filter may take its time with what
+// has come, until somebody cancels.
 type grace struct {
 	c *guardCall
 
@@ -16,15 +18,15 @@ type grace struct {
 	until time.Time // zero if it is not armed
 }
 
-// gracePeriod is how long a filter may keep, after a cancel has passed it, what it
-// has then. When it is asked for is not known exactly: up to twice as long.
+// gracePeriod is how long a filter may keep what it has when the call is over. What
+// comes to it later may take up to twice as long.
 const gracePeriod = time.Second
 
-// watch begins the time, if a cancel has passed and not all has come back. The
-// caller holds a reference.
+// watch begins the time, if the call is over and not all has come back. The caller
+// holds a reference.
 func (g *grace) watch() {
 	w := g.c.load()
-	if !w.has(cancelled) || w.has(broken) || w.outstanding() == 0 {
+	if !w.has(over) || w.has(broken) || w.outstanding() == 0 {
 		return
 	}
 	g.mu.Lock()
@@ -83,7 +85,11 @@ func (g *grace) expire() {
 	}
 	g.mu.Unlock()
 	if late != 0 {
-		c.fail("kept "+late.String()+" after the call was cancelled", nil)
+		since := " after the call was cancelled"
+		if c.streamEnded.Load() {
+			since = " after the stream had ended"
+		}
+		c.fail("kept "+late.String()+since, nil)
 	}
 	owner.Unref()
 }

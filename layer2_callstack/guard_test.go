@@ -424,7 +424,7 @@ var crimes = []crime{
 	{name: "passes on nothing", rule: "kept ", make: func(f *rogue) {
 		f.batch = without(transport.OpsSend | transport.OpsRecv)
 	}},
-	{name: "keeps a message that is to be sent", rule: "kept send_message after the call was cancelled", late: true, make: func(f *rogue) {
+	{name: "keeps a message that is to be sent", rule: "kept send_message after the ", late: true, make: func(f *rogue) {
 		f.batch = without(transport.OpSendMessage)
 	}, only: func(s shape) bool { return s.separate }},
 	{name: "keeps the receiving of a message", rule: "kept recv_message", make: func(f *rogue) {
@@ -440,7 +440,7 @@ var crimes = []crime{
 	{name: "lets the headers drop", rule: "kept recv_initial_metadata", make: func(f *rogue) {
 		f.batch = instead(transport.OpRecvInitialMetadata, func(*rogueCall, transport.Done, error) {})
 	}},
-	{name: "lets the end drop", rule: "kept recv_trailing_metadata after the call was cancelled", make: func(f *rogue) {
+	{name: "lets the end drop", rule: "kept recv_trailing_metadata after the ", make: func(f *rogue) {
 		f.batch = instead(transport.OpRecvTrailingMetadata, func(*rogueCall, transport.Done, error) {})
 	}},
 	{name: "runs the callback of a message twice", rule: "completed recv_message twice", make: func(f *rogue) {

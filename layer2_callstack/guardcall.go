@@ -21,13 +21,16 @@ type guardCall struct {
 	floor callFloor
 
 	// Set by Init, the same for each call of the block.
-	owner transport.Owner
-	block acquirer // owner, nil if it is none
+	owner  transport.Owner
+	block  acquirer // owner, nil if it is none
+	server bool
 
 	// Atomic.
 	ways  atomic.Uint64
 	fault atomic.Pointer[transport.Error] // the first one
 	spent atomic.Bool                     // the filter may still refer to the call
+
+	streamEnded atomic.Bool // and so a server's call is over
 
 	ops       [opKinds]opState
 	lent      [7]*loan       // to the filter, by bit of lentUp; made when first used
@@ -65,7 +68,7 @@ func (c *guardCall) stillborn(rule string, cause error) {
 // Init begins a call in the filter. Its panic is the error that ends the call.
 func (c *guardCall) Init(args *CallArgs) error {
 	if c.owner != args.Owner {
-		c.owner = args.Owner
+		c.owner, c.server = args.Owner, args.Accepted != nil
 		c.block, _ = args.Owner.(acquirer)
 	}
 	c.ways.Store(uint64(live))
@@ -103,6 +106,9 @@ func (c *guardCall) Reset() {
 		c.spent.Store(true)
 	}
 	c.ways.Store(0)
+	if c.server {
+		c.streamEnded.Store(false)
+	}
 	if c.user != nil {
 		c.reset()
 	}
@@ -121,6 +127,10 @@ func (c *guardCall) reset() {
 // StartBatch gives b to the filter, as a loan.
 func (c *guardCall) StartBatch(b *transport.StreamOpBatch) {
 	ops := b.Ops &^ transport.OpCancelStream
+	if !c.load().has(live) { // from a timer of a filter below, say: this one has not begun
+		batchDown(c.next, b)
+		return
+	}
 	if b.Ops != ops {
 		c.cancel(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: b.CancelErr, Cause: b.Cause})
 	}
@@ -146,9 +156,9 @@ func (c *guardCall) cancel(b *transport.StreamOpBatch) {
 	}
 	w := c.load()
 	switch {
-	case w.has(cancelled):
+	case w.has(over):
 	case w.has(broken): // as the call began
-		c.ways.Or(uint64(cancelled))
+		c.ways.Or(uint64(over))
 		batchDown(c.next, b)
 	default:
 		c.fail("did not pass on cancel_stream", why)
@@ -237,7 +247,7 @@ func (c *guardCall) leave() {
 
 // letGo gives back the reference of a guard that is not busy any more.
 func (c *guardCall) letGo(w ways, owner transport.Owner) {
-	if w.has(cancelled) {
+	if w.has(over) {
 		c.grace.disarm()
 	}
 	owner.Unref()

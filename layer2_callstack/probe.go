@@ -212,8 +212,8 @@ func (c *probeCall) watch(kind int, b *transport.StreamOpBatch, done *transport.
 
 // A probeSlot stands in for one callback of a batch.
 type probeSlot struct {
-	call *probeCall
-	kind int
+	call  *probeCall
+	kind  int
 	orig  transport.Done
 	batch *transport.StreamOpBatch
 	text  string

@@ -42,7 +42,7 @@ const (
 	live      ways = 1 << (flags + iota) // between Init and Reset
 	running                              // a callback runs: others wait until they are due
 	broken                               // the filter has broken a rule: the guard ends what comes
-	cancelled                            // a cancel has passed the floor
+	over                                 // a cancel has passed the floor, or a server's stream has ended
 )
 
 const (

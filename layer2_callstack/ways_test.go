@@ -57,7 +57,7 @@ func TestNext(t *testing.T) {
 // TestPlaces: the sets and flags of the word do not touch each other.
 func TestPlaces(t *testing.T) {
 	all := transport.OpsSend | transport.OpsRecv
-	seen := live | running | broken | cancelled
+	seen := live | running | broken | over
 	for _, p := range []place{entered, below, returned, ending, due, overdue, begun} {
 		w := ways(0).put(p, all)
 		if seen&w != 0 || w.at(p) != all || w.take(p, all) != 0 {
@@ -85,7 +85,7 @@ func TestPlaces(t *testing.T) {
 	if w := 31 * frame; w&seen != 0 || !w.busy() || w|seen != ^ways(0) {
 		t.Errorf("frames are %#x, beside %#x", w, seen)
 	}
-	if !running.busy() || (live | broken | cancelled).busy() {
+	if !running.busy() || (live | broken | over).busy() {
 		t.Error("the wrong flag is busy")
 	}
 }
