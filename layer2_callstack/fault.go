@@ -95,7 +95,7 @@ func passedThrough() bool {
 		case "batchDown", "opDown", "runUp":
 			return true
 		case "(*guard).makeUser", "(*guard).StartTransportOp", "(*guard).Destroy",
-			"(*guardCall).init", "(*guardCall).reset", "(*guardCall).give", "(*guardCall).giveBack":
+			"(*guardCall).init", "(*guardCall).start", "(*guardCall).reset", "(*guardCall).give", "(*guardCall).giveBack":
 			if panicking {
 				return false
 			}

@@ -24,6 +24,7 @@ import (
 type rogue struct {
 	newCall func(next callstack.CallElem) callstack.CallElem
 	init    func(c *rogueCall) error
+	start   func(c *rogueCall)
 	batch   func(c *rogueCall, b *transport.StreamOpBatch)
 	reset   func(c *rogueCall)
 	op      func(next callstack.ChannelElem, op *transport.Op)
@@ -77,6 +78,12 @@ func (c *rogueCall) Init(args *callstack.CallArgs) error {
 		return c.f.init(c)
 	}
 	return nil
+}
+
+func (c *rogueCall) Start() {
+	if c.f.start != nil && !c.f.tamed.Load() {
+		c.f.start(c)
+	}
 }
 
 func (c *rogueCall) StartBatch(b *transport.StreamOpBatch) {
@@ -356,6 +363,12 @@ var crimes = []crime{
 	}},
 	{name: "panics in Init", rule: "panicked in Init: boom", make: func(f *rogue) {
 		f.init = func(*rogueCall) error { panic("boom") }
+	}},
+	{name: "panics in Start", rule: "panicked in Start: boom", make: func(f *rogue) {
+		f.start = func(*rogueCall) { panic("boom") }
+	}},
+	{name: "cancels as the call begins", make: func(f *rogue) {
+		f.start = func(c *rogueCall) { callstack.Cancel(c.args.Top, errLost) }
 	}},
 	{name: "panics before it passes on", rule: "panicked in StartBatch: boom", make: func(f *rogue) {
 		f.batch = func(*rogueCall, *transport.StreamOpBatch) { panic("boom") }

@@ -92,6 +92,25 @@ func (c *guardCall) init(args *CallArgs) (err error) {
 	return c.user.Init(args)
 }
 
+// Start lets the filter start what it has to.
+func (c *guardCall) Start() {
+	if s, ok := c.user.(Starter); ok {
+		c.start(s)
+	}
+}
+
+func (c *guardCall) start(s Starter) {
+	defer func() {
+		if p := recover(); p != nil {
+			if passedThrough() {
+				panic(p)
+			}
+			c.fail("panicked in Start", panicked(p))
+		}
+	}()
+	s.Start()
+}
+
 // breakAtInit makes fault that of the call. Whoever begins the call cancels it, so
 // the cancel comes from above.
 func (c *guardCall) breakAtInit(fault *transport.Error) error {

@@ -39,10 +39,10 @@ const (
 )
 
 const (
-	live      ways = 1 << (flags + iota) // between Init and Reset
-	running                              // a callback runs: others wait until they are due
-	broken                               // the filter has broken a rule: the guard ends what comes
-	over                                 // a cancel has passed the floor, or a server's stream has ended
+	live    ways = 1 << (flags + iota) // between Init and Reset
+	running                            // a callback runs: others wait until they are due
+	broken                             // the filter has broken a rule: the guard ends what comes
+	over                               // a cancel has passed the floor, or a server's stream has ended
 )
 
 const (
