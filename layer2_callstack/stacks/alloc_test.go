@@ -3,6 +3,7 @@
 package stacks_test
 
 import (
+	"slices"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -12,7 +13,7 @@ import (
 // TestAllocsUnary pins that a call through a warm block allocates nothing, in no
 // filter and no standard stack, with a deadline or without.
 func TestAllocsUnary(t *testing.T) {
-	for _, r := range append(filterRows(), stackRows()...) {
+	for _, r := range slices.Concat(filterRows(), stackRows(), containedRows()) {
 		t.Run(r.name, func(t *testing.T) {
 			u := r.unary(t)
 			got := testing.AllocsPerRun(200, func() {
@@ -30,7 +31,7 @@ func TestAllocsUnary(t *testing.T) {
 // TestAllocsStream pins the same for the further messages of a call, one in each
 // direction.
 func TestAllocsStream(t *testing.T) {
-	for _, r := range append(filterRows(), stackRows()...) {
+	for _, r := range slices.Concat(filterRows(), stackRows(), containedRows()) {
 		t.Run(r.name, func(t *testing.T) {
 			exchange := r.stream(t)
 			for range 3 {
