@@ -35,8 +35,7 @@
 //   - Reset forgets everything, also what was never answered.
 //   - An error is a transport.Error with your filter's name and what to do; values
 //     of metadata and messages stay out of errors and logs.
-//   - Whoever breaks a rule, or panics, ends the call at hand with INTERNAL, the
-//     filter's name and the rule: see callstack.Registration.Contained.
+//   - To break one, or panic, ends the call: see callstack.Registration.Contained.
 //
 // # Place
 //
