@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/transporttest/framescript"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	stubs "github.com/strata-grpc/strata/layer5_stubs"
 	"github.com/strata-grpc/strata/layer5_stubs/internal/testpb"
@@ -258,4 +259,49 @@ func TestBadAges(t *testing.T) {
 			stubs.NewServer(opt)
 		})
 	}
+}
+
+// TestServerThatAlwaysLeaves: a server that greets each connection and leaves at
+// once is tried a few times for the calls that wait, and then as one that cannot be
+// reached. When it has come to its senses the calls are made.
+func TestServerThatAlwaysLeaves(t *testing.T) {
+	leaves := framescript.MustParse("script", "server\nsend SETTINGS\nsend GOAWAY last=0 debug=busy\nclose")
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		server, lis := serveMem(&echo{})
+		defer server.Stop()
+		var mu sync.Mutex
+		var dials []time.Duration
+		cc := dial(t, "memory", stubs.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			dials = append(dials, time.Since(start))
+			if time.Since(start) > time.Minute {
+				return lis.Dial(ctx)
+			}
+			ours, theirs := memconn.Pipe()
+			_, err := leaves.Run(ctx, theirs, framescript.Options{})
+			return ours, err
+		}))
+		client := testpb.NewTestClient(cc)
+		_, err := client.Unary(t.Context(), &testpb.Request{})
+		wantCode(t, err, status.Unavailable)
+		if !strings.Contains(fmt.Sprint(err), `GOAWAY NO_ERROR "busy"`) || time.Since(start) > 0 {
+			t.Errorf("after %v the call ended with %v", time.Since(start), err)
+		}
+		mu.Lock()
+		if n := len(dials); n != 11 {
+			t.Errorf("%d connections were made for it, want 11", n)
+		}
+		mu.Unlock()
+		if _, err = client.Unary(t.Context(), &testpb.Request{}, stubs.WaitForReady(true)); err != nil {
+			t.Errorf("a call that waits ended with %v", err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if n := len(dials); n < 13 || n > 21 || dials[n-1] > 3*time.Minute {
+			t.Errorf("connections were made at %v, want a few in the minute and one after it", dials)
+		}
+		cc.Close()
+	})
 }

@@ -115,6 +115,9 @@ func (c *call) swallow(err error) bool {
 	c.mu.Lock()
 	if !r.failing && (err == nil || transport.ProgressOf(err) != transport.ProgressNotSent) {
 		r.settled.Store(true)
+		if c.attempt != nil {
+			c.attempt.Conn().Used()
+		}
 		r.passed = heldBatches{}
 		message := r.message
 		r.message = nil

@@ -31,6 +31,7 @@ type Conn struct {
 
 	// Atomic.
 	refs atomic.Int64
+	used atomic.Bool // a call has begun on it
 }
 
 func newConn(s *Subchannel, t transport.Transport, stack *callstack.ChannelStack, addr resolver.Address) *Conn {
@@ -41,6 +42,13 @@ func newConn(s *Subchannel, t transport.Transport, stack *callstack.ChannelStack
 
 // Transport returns the transport below.
 func (c *Conn) Transport() transport.Transport { return c.t }
+
+// Used notes that a call has begun on the connection.
+func (c *Conn) Used() {
+	if !c.used.Load() { // all calls read it, and one writes it
+		c.used.Store(true)
+	}
+}
 
 // Address returns the address of the transport.
 func (c *Conn) Address() resolver.Address { return c.addr }

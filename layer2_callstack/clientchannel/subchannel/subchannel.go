@@ -44,6 +44,7 @@ type Subchannel struct {
 	addrs    []resolver.Address
 	state    connectivity.State
 	retries  int       // failures in a row
+	wasted   int       // connections in a row that were of no use, see noteLoss
 	nextTry  time.Time // when the backoff of the last attempt is over
 	dialing  *dialing  // the attempt under way, nil if none
 	timer    *time.Timer
@@ -168,7 +169,9 @@ func (s *Subchannel) connected(t transport.Transport, addr resolver.Address) {
 		s.failed(&Error{Addr: addr, Err: err})
 		return
 	}
-	s.retries = 0
+	if s.wasted <= maxWasted {
+		s.retries = 0
+	}
 	c := newConn(s, t, stack, addr)
 	s.current = addr
 	s.conn.Store(c)
@@ -183,8 +186,13 @@ func (s *Subchannel) lost(c *Conn, cause error) {
 		return // it was dropped before
 	}
 	s.conn.Store(nil)
+	s.noteLoss(c)
 	if cause != nil {
 		err := &Error{Addr: c.addr, Err: cause, Established: true}
+		if s.wasted > maxWasted {
+			s.failed(err)
+			return
+		}
 		s.env.OnError(err)
 		if leftGracefully(cause) {
 			s.env.Logger.Debug("the server ended a connection of the channel", "target", s.env.Target, "error", err)
@@ -193,6 +201,22 @@ func (s *Subchannel) lost(c *Conn, cause error) {
 		}
 	}
 	s.setState(connectivity.Idle, nil)
+}
+
+// maxWasted is how many connections in a row may be of no use before the next is
+// waited for as after a failure. A few are the course of things where servers are
+// replaced one after another.
+const maxWasted = 10
+
+// noteLoss counts the connections that a server gave up at once, before a call
+// could begin on them. To make them as fast as it does so, for the calls that wait,
+// would be of no use to anybody.
+func (s *Subchannel) noteLoss(c *Conn) {
+	if c.used.Load() || time.Now().After(s.nextTry) {
+		s.wasted = 0
+	} else {
+		s.wasted++
+	}
 }
 
 // leftGracefully reports whether a connection ended with a GOAWAY that is no
