@@ -8,8 +8,10 @@ import (
 )
 
 // An activity is how the calls of one block are seen from the timer. Each block
-// has its own, so that calls on different processors write to different words;
-// one counter for the channel would be written by all of them.
+// has its own, so that calls on different processors write to different words. One
+// counter, as filters/internal/idle has for the calls of a connection, would be
+// written by all processors; and a call would need a word of its own as well, to end
+// once where a cancel and its status come together.
 type activity struct {
 	// Atomic: how many calls have begun and ended, so it is odd during one.
 	count atomic.Uint64
