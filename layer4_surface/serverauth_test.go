@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/framescript"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 )
@@ -164,6 +165,45 @@ func TestServerAuthDrains(t *testing.T) {
 			g.close(ch)
 		}
 	})
+}
+
+// TestServerAuthAfterTheChecks: requests that are not gRPC's, or come too late, are
+// refused before the hook or a limit looks at them: a rule for "/any/Method" is not
+// passed by with "any/Method" (CVE-2026-33186).
+func TestServerAuthAfterTheChecks(t *testing.T) {
+	for name, script := range map[string]string{
+		"a path without a slash": `send HEADERS stream=1 END_STREAM :method=POST :scheme=http :path=any/Method content-type=application/grpc te=trailers
+await HEADERS stream=1 :status=404 grpc-status=12`,
+		"a content-type of something else": `send HEADERS stream=1 END_STREAM :method=POST :scheme=http :path=/any/Method content-type=text/plain te=trailers
+await HEADERS stream=1 :status=415 grpc-status=2`,
+		"a deadline that is over": `send HEADERS stream=1 request=/any/Method grpc-timeout=0n
+await HEADERS stream=1 grpc-status=4`,
+		"a coding that nobody knows": `send HEADERS stream=1 request=/any/Method grpc-encoding=snappy
+await HEADERS stream=1 grpc-status=12`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hook := func(_ context.Context, r *serverauth.Request) error {
+					t.Errorf("the hook was asked about %q", r.Path)
+					return nil
+				}
+				// One call takes the only token there is for a day.
+				g := newGate(t, answerGate, WithServerAuth(serverauth.Config{Process: hook, Inline: true}), WithLimit(limit.Config{Rate: 1e-5}))
+				lis := memconn.Listen()
+				go g.s.Serve(lis)
+				nc, err := lis.Dial(t.Context())
+				if err == nil {
+					script := "client\nsend PREFACE\nsend SETTINGS\nanswer SETTINGS PING\n" + script + "\n" + strings.ReplaceAll(script, "stream=1", "stream=3") + "\n"
+					_, err = framescript.MustParse(name, script).Run(t.Context(), nc, framescript.Options{})
+				}
+				if err != nil || g.calls.Load() != 0 {
+					t.Errorf("%v, and the application heard of %d calls", err, g.calls.Load())
+				}
+				g.s.Close()
+				g.q.Shutdown()
+			})
+		})
+	}
 }
 
 // TestServerAuthWithoutAHook: a server that was to ask somebody and has nobody to

@@ -242,6 +242,25 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 	})
 }
 
+// TestFailedHeaders: nobody is asked about a call that a filter below has refused.
+func TestFailedHeaders(t *testing.T) {
+	bothWays(t, func(t *testing.T, inline bool) {
+		f := setup(t, serverauth.Config{Inline: inline, Process: func(context.Context, *serverauth.Request) error {
+			t.Error("the hook was asked")
+			return nil
+		}})
+		b, st := f.begin()
+		why := status.Error(status.Unimplemented, "by a filter below")
+		st.Headers(nil, why)
+		st.Trailers(nil, why)
+		synctest.Wait()
+		if b.GotHeaders.Err() != why || b.GotTrailers.Err() != why || f.logs.Len() != 0 {
+			t.Errorf("ended with %v and %v, logged %q", b.GotHeaders.Err(), b.GotTrailers.Err(), &f.logs)
+		}
+		f.recycled(1)
+	})
+}
+
 func TestBadConfig(t *testing.T) {
 	const want = "option Process is nil, want a function that decides about calls"
 	b := callstack.NewBuilder("TEST")
