@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-grpc/strata/internal/cost"
 )
@@ -13,8 +14,12 @@ import (
 // costFile is where TestCost writes what it measures; make cost sets it.
 var costFile = flag.String("cost", "", "measure the ways to wait for a call and write the figures to this `file`")
 
-// costRounds is how often each case is measured, in turn with the others.
-const costRounds = 301
+// costRounds is how often each case is measured, in turn with the others, and
+// costChunk how long at once.
+const (
+	costRounds = 301
+	costChunk  = 500 * time.Microsecond
+)
 
 // TestCost measures BenchmarkDelivery and BenchmarkOverStack in interleaved
 // rounds and writes the medians as a table. It does nothing without -cost.
@@ -37,7 +42,7 @@ func TestCost(t *testing.T) {
 		})
 	}
 	var ns []int
-	for _, took := range cost.Rounds(costRounds, runs) {
+	for _, took := range cost.Rounds(costRounds, costChunk, runs) {
 		ns = append(ns, int(cost.Median(took)))
 	}
 

@@ -5,7 +5,6 @@ package cost
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"os"
 	"regexp"
@@ -16,13 +15,11 @@ import (
 	"time"
 )
 
-// chunk is how long a function is measured at once: long beside one call of it,
-// short beside what a machine does in between.
-const chunk = 500 * time.Microsecond
-
 // Rounds measures each of runs so many times, in turn with the others, and
-// returns what one call took, in ns by run and round. A run makes n calls.
-func Rounds(rounds int, runs []func(n int)) [][]float64 {
+// returns what one call took, in ns by run and round. A run makes n calls. It goes
+// on for about chunk at once, which is long beside one call and short beside what
+// a machine does in between.
+func Rounds(rounds int, chunk time.Duration, runs []func(n int)) [][]float64 {
 	ns, sizes := make([][]float64, len(runs)), make([]int, len(runs))
 	for i, run := range runs {
 		for took := time.Duration(0); took < chunk; took = timeOf(run, sizes[i]) {
@@ -44,26 +41,17 @@ func timeOf(run func(n int), n int) time.Duration {
 }
 
 // Median returns the one in the middle of ns.
-func Median(ns []float64) float64 {
+func Median(ns []float64) float64 { return quantile(ns, 2) }
+
+// Quick returns what the quickest tenth of ns reaches: what a call takes where
+// nobody else runs. The difference of two is the same on a machine that is busy.
+func Quick(ns []float64) float64 { return quantile(ns, 10) }
+
+// quantile returns the one behind an n-th of ns.
+func quantile(ns []float64, n int) float64 {
 	ns = slices.Clone(ns)
 	slices.Sort(ns)
-	return ns[len(ns)/2]
-}
-
-// Above returns how much more row took than base, by round: the median of the
-// differences in that quarter of the rounds in which base was quickest. A
-// machine that is slow for a while makes differences larger too.
-func Above(row, base []float64) float64 {
-	order := make([]int, len(base))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(base[a], base[b]) })
-	var more []float64
-	for _, i := range order[:max(1, len(order)/4)] {
-		more = append(more, row[i]-base[i])
-	}
-	return Median(more)
+	return ns[len(ns)/n]
 }
 
 // Machine says what the figures were measured on.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-grpc/strata/internal/cost"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
@@ -17,8 +18,12 @@ var (
 	updateDoc = flag.Bool("update-cost", false, "write the table of testdata/cost.txt into stacks.go")
 )
 
-// costRounds is how often each row is measured, in turn with the others.
-const costRounds = 301
+// costRounds is how often each row is measured, in turn with the others, and
+// costChunk how long at once.
+const (
+	costRounds = 1001
+	costChunk  = 200 * time.Microsecond
+)
 
 // TestCost measures BenchmarkFilter and BenchmarkStack in turn and writes what
 // each row costs more than the first of its side. It does nothing without -cost.
@@ -38,12 +43,12 @@ func TestCost(t *testing.T) {
 			}
 		})
 	}
-	ns := cost.Rounds(costRounds, runs)
+	ns := cost.Rounds(costRounds, costChunk, runs)
 
 	var b strings.Builder
 	fmt.Fprintf(&b, "# What a unary call costs in layer 2 above a transport that does nothing, in ns:\n")
-	fmt.Fprintf(&b, "# medians of %d interleaved rounds of BenchmarkFilter and BenchmarkStack. The first\n", costRounds)
-	fmt.Fprintf(&b, "# row is that transport and the test itself.\n# Written by make cost on %s.\n", cost.Machine())
+	fmt.Fprintf(&b, "# the quickest tenth of %d rounds of BenchmarkFilter and BenchmarkStack in turn. The\n", costRounds)
+	fmt.Fprintf(&b, "# first row is that transport and the test itself.\n# Written by make cost on %s.\n", cost.Machine())
 	for _, cells := range costTable(rows, ns) {
 		fmt.Fprintf(&b, "%s\n", strings.Join(cells, " | "))
 	}
@@ -56,7 +61,7 @@ func TestCost(t *testing.T) {
 // costTable returns a line for each thing that rows pass, with a cell for each
 // side. ns has what each row took, by round.
 func costTable(rows []row, ns [][]float64) [][]string {
-	base := map[callstacktest.Side][]float64{}
+	base := map[callstacktest.Side]float64{}
 	table := [][]string{{"passed", "client", "server"}}
 	for i, r := range rows {
 		at := slices.IndexFunc(table, func(cells []string) bool { return cells[0] == r.text() })
@@ -64,11 +69,11 @@ func costTable(rows []row, ns [][]float64) [][]string {
 			at = len(table)
 			table = append(table, []string{r.text(), "-", "-"})
 		}
-		figure := cost.Median(ns[i])
-		if base[r.side] == nil {
-			base[r.side] = ns[i]
+		figure := cost.Quick(ns[i])
+		if from, ok := base[r.side]; ok {
+			figure = max(0, figure-from) // less is noise
 		} else {
-			figure = cost.Above(ns[i], base[r.side])
+			base[r.side] = figure
 		}
 		table[at][1+int(r.side)] = fmt.Sprintf("%.0f", figure)
 	}

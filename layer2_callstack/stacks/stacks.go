@@ -17,22 +17,32 @@
 // is the transport of the test, above which the others are measured (make cost):
 //
 //	passed                          client  server
-//	none                               272     373
-//	authority                            9       -
-//	message_size                        10      12
-//	deadline                             9      27
-//	deadline, armed                    112     114
-//	http_client                         31       -
-//	compression                         39      36
-//	http_server                          -      46
-//	CLIENT_CHANNEL                     163       -
-//	CLIENT_SUBCHANNEL                   73       -
-//	CHANNEL and SUBCHANNEL             253       -
-//	CHANNEL and SUBCHANNEL, armed      354       -
-//	CLIENT_DIRECT                      102       -
-//	CLIENT_DIRECT, armed               189       -
-//	SERVER                               -     114
-//	SERVER, armed                        -     217
+//	none                               269     382
+//	authority                            2       -
+//	client_auth                          4       -
+//	message_size                         1      20
+//	deadline                             1      36
+//	deadline, armed                     88     131
+//	http_client                         22       -
+//	compression                         34      32
+//	call_log                           995    1149
+//	call_log, off                       10       7
+//	client_idle                          4       -
+//	fault_injection                     15       -
+//	max_age                              -       9
+//	http_server                          -      39
+//	limit                                -      22
+//	limit, rated                         -      97
+//	server_auth                          -      16
+//	client_auth, token                 118       -
+//	CLIENT_CHANNEL                     128       -
+//	CLIENT_SUBCHANNEL                   74       -
+//	CHANNEL and SUBCHANNEL             238       -
+//	CHANNEL and SUBCHANNEL, armed      324       -
+//	CLIENT_DIRECT                       87       -
+//	CLIENT_DIRECT, armed               183       -
+//	SERVER                               -     103
+//	SERVER, armed                        -     218
 package stacks
 
 import (
