@@ -211,7 +211,8 @@ func testRecycled(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transp
 }
 
 // testConcurrent looks at little by itself: it is for the race detector. In every
-// second call a cancel comes, in the others the peer.
+// second call a cancel comes, in the others the peer. A server asks for the headers
+// first of all, and sends nothing before they have come, or never will.
 func testConcurrent(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transport) {
 	c := NewCall(s)
 	for use := 1; use <= 100; use++ {
@@ -221,15 +222,23 @@ func testConcurrent(t *testing.T, side Side, s *callstack.ChannelStack, tr *Tran
 		st := tr.Streams()[0]
 		why := errors.New("cancelled by the test")
 		var batches [6]*Batch
-		do := func(i int, op transport.OpSet) { batches[i] = c.Do(op) }
+		do := func(i int, op transport.OpSet, edit ...func(*Batch)) { batches[i] = c.Do(op, edit...) }
 		do(0, transport.OpRecvTrailingMetadata)
 		var wg sync.WaitGroup
+		heard := make(chan struct{})
+		hear := func(b *Batch) { b.RecvInitialMetadata.Ready = &then{b.RecvInitialMetadata.Ready, heard} }
+		if side == Server {
+			do(4, transport.OpRecvInitialMetadata, hear)
+		} else {
+			close(heard)
+			wg.Go(func() { do(4, transport.OpRecvInitialMetadata) })
+		}
 		wg.Go(func() {
+			<-heard
 			do(1, transport.OpSendInitialMetadata)
 			do(2, transport.OpSendMessage)
 			do(3, transport.OpSendTrailingMetadata)
 		})
-		wg.Go(func() { do(4, transport.OpRecvInitialMetadata) })
 		wg.Go(func() { do(5, transport.OpRecvMessage) })
 		if use%2 == 0 {
 			wg.Go(func() { finish(side, st) })
@@ -251,6 +260,17 @@ func testConcurrent(t *testing.T, side Side, s *callstack.ChannelStack, tr *Tran
 			t.Fatalf("after %d calls the block was recycled %d times: a reference was kept", use, c.Recycled())
 		}
 	}
+}
+
+// A then is a callback after which a channel is closed.
+type then struct {
+	done  transport.Done
+	after chan struct{}
+}
+
+func (d *then) Run(err error) {
+	d.done.Run(err)
+	close(d.after)
 }
 
 func testTransportOp(t *testing.T, _ Side, s *callstack.ChannelStack, tr *Transport) {
