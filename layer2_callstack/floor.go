@@ -173,8 +173,11 @@ func (c *guardCall) containCallback(ops transport.OpSet) {
 
 // strayPass says what is wrong with passing on ops.
 func (w ways) strayPass(ops transport.OpSet) string {
-	if again := ops & w.at(begun); again != 0 {
+	if again := ops & w.at(begun) & w.at(below); again != 0 {
 		return "passed on " + again.String() + " twice"
+	}
+	if again := ops & w.at(begun); again != 0 {
+		return "passed on " + again.String() + " twice, or after its end"
 	}
 	return "passed on " + ops.String() + ", which nobody had started"
 }

@@ -35,7 +35,6 @@
 //   - Reset forgets everything, also what was never answered.
 //   - An error is a transport.Error with your filter's name and what to do; values
 //     of metadata and messages stay out of errors and logs.
-//   - To break one, or panic, ends the call: see callstack.Registration.Contained.
 //
 // # Place
 //
@@ -47,7 +46,8 @@
 // request first; Before "compression", to see messages as they were written, After
 // it for what is on the wire. Names and order are in package stacks. Where nothing
 // is said the name decides. What cannot be is an error of NewChannel, a panic of
-// NewServer.
+// NewServer. What breaks a rule later, or panics, ends the call at hand, with INTERNAL
+// and the names of filter and rule: callstack.Registration.Contained says how.
 //
 // # Tests
 //
