@@ -40,8 +40,9 @@ func (c *Channel) ResetBackoff() { c.control.ResetBackoff() }
 // EnterIdle gives up the connection, or the attempt to get one, together with
 // the addresses and the backoff. Calls under way keep the connection that they
 // have until they end; the next one, or one that waits, makes the channel connect
-// again. It takes effect a moment later, as State then shows. A channel that is
-// one connection stays as it is.
+// again. It takes effect a moment later, as State then shows. A channel without
+// calls does it by itself: [WithIdleTimeout]. One that is one connection stays as
+// it is.
 func (c *Channel) EnterIdle() { c.control.EnterIdle() }
 
 // WatchConnectivityState begins a watch of the state, which posts tag to q once:

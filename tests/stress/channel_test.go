@@ -41,11 +41,15 @@ func dial(t *testing.T, target string, opts ...stubs.DialOption) *stubs.ClientCo
 	return cc
 }
 
+// someLate holds one call of twenty back, so that what ends calls finds some that have
+// not begun.
+var someLate = stubs.FaultInjectionConfig{Delay: 20 * time.Millisecond, DelayPercent: 5, MaxActive: 4}
+
 // useChannels makes calls on one channel after the other, until end. Half of
 // the channels are closed while calls are under way.
 func useChannels(v *verdict, name, addr string, cut *cutter, end time.Time) {
 	for n := 0; time.Now().Before(end); n++ {
-		cc := dial(v.t, addr, stubs.WithContextDialer(cut.dial))
+		cc := dial(v.t, addr, stubs.WithContextDialer(cut.dial), stubs.WithFaultInjection(someLate))
 		if cc == nil {
 			return
 		}

@@ -303,7 +303,7 @@ func TestConfig(t *testing.T) {
 				time.Sleep(tc.want - 1)
 				synctest.Wait()
 				before := len(tr.Ops())
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				synctest.Wait()
 				if after := len(tr.Ops()); before != 1 || after != 2 {
 					t.Errorf("%d operations a moment before and %d at %v, want 1 and 2", before, after, tc.want)

@@ -76,7 +76,7 @@ func TestDelay(t *testing.T) {
 			if got, want := ops(st), "recv_trailing_metadata"; got != want {
 				t.Errorf("before the end of the delay %q went down, want %q", got, want)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			synctest.Wait()
 			want := "recv_trailing_metadata, send_initial_metadata, send_message, send_trailing_metadata, recv_initial_metadata recv_message"
 			if got := ops(st); got != want {
@@ -190,7 +190,7 @@ func TestDelayEnds(t *testing.T) {
 					if synctest.Wait(); b.Sent.Count() != 0 {
 						t.Fatalf("call %d was not delayed", use)
 					}
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 					synctest.Wait()
 					if b.Sent.Count() != 1 || !tc.check(b.Sent.Err()) || b.Ops.Has(transport.OpRecvTrailingMetadata) && !tc.check(b.GotTrailers.Err()) {
 						t.Errorf("call %d: sending ended %d times with %v, the call with %v", use, b.Sent.Count(), b.Sent.Err(), b.GotTrailers.Err())
