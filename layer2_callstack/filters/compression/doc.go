@@ -42,7 +42,10 @@
 // # Goroutines
 //
 // None. A message is compressed by the goroutine that sends it and inflated by
-// the one that delivers it.
+// the one that delivers it, for which the other streams of the connection wait: with
+// 4 MiB of zeros for 1 ms, with records of that length, which a peer has sent 700 KB
+// for, 10 ms (BenchmarkInflateLongest). In return no connection occupies more than
+// one processor with it.
 //
 // # Locks
 //
