@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ type rolling struct {
 	handler     time.Duration // how long a call takes at least
 	stream      bool          // several messages in each call
 	tls         bool
+	idle        time.Duration // in place of an age; callers are few and pause about as long
 }
 
 // TestRollingAges: connections end under callers that know nothing of it. No call
@@ -27,12 +29,13 @@ type rolling struct {
 func TestRollingAges(t *testing.T) {
 	const ms, s = time.Millisecond, time.Second
 	for _, r := range []rolling{
-		{"200ms", 200 * ms, 0, 5 * s, 100, 0, 0, false, false},
-		{"20ms", 20 * ms, 200 * ms, 5 * s, 100, 0, 0, false, false},
-		{"more callers than calls at once", 20 * ms, 0, 5 * s, 100, 8, ms, false, false},
-		{"long messages", 50 * ms, 100 * ms, 5 * s, 200_000, 0, 0, false, false},
-		{"streams", 50 * ms, 100 * ms, 5 * s, 20_000, 0, ms, true, false},
-		{"TLS", 50 * ms, 0, 5 * s, 1000, 0, 0, false, true},
+		{"200ms", 200 * ms, 0, 5 * s, 100, 0, 0, false, false, 0},
+		{"20ms", 20 * ms, 200 * ms, 5 * s, 100, 0, 0, false, false, 0},
+		{"more callers than calls at once", 20 * ms, 0, 5 * s, 100, 8, ms, false, false, 0},
+		{"long messages", 50 * ms, 100 * ms, 5 * s, 200_000, 0, 0, false, false, 0},
+		{"streams", 50 * ms, 100 * ms, 5 * s, 20_000, 0, ms, true, false, 0},
+		{"TLS", 50 * ms, 0, 5 * s, 1000, 0, 0, false, true, 0},
+		{"idle connections", 0, 200 * ms, 5 * s, 100, 0, 0, false, false, 2 * ms},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			if testing.Short() {
@@ -52,7 +55,7 @@ func (r *rolling) run(t *testing.T, p pairing) {
 		handled.Add(1)
 		time.Sleep(r.handler)
 	}
-	so := serverOptions{maxAge: r.age, maxGrace: 10 * time.Second, maxCalls: r.maxCalls, conns: &conns}
+	so := serverOptions{maxAge: r.age, maxGrace: 10 * time.Second, maxIdle: r.idle, maxCalls: r.maxCalls, conns: &conns}
 	var co clientOptions
 	if r.tls {
 		id := newIdentity(t)
@@ -76,9 +79,13 @@ func (r *rolling) run(t *testing.T, p pairing) {
 		call = r.chat
 	}
 	end := time.Now().Add(r.long)
-	failures := make(chan error, rollingCallers)
+	callers := rollingCallers
+	if r.idle > 0 {
+		callers = 2
+	}
+	failures := make(chan error, callers)
 	var wg sync.WaitGroup
-	for range rollingCallers {
+	for range callers {
 		wg.Go(func() {
 			for time.Now().Before(end) || conns.Load() < 2 {
 				if err := call(ctx, c); err != nil {
@@ -86,6 +93,9 @@ func (r *rolling) run(t *testing.T, p pairing) {
 					return
 				}
 				made.Add(1)
+				if r.idle > 0 {
+					time.Sleep(rand.N(2 * r.idle))
+				}
 			}
 		})
 	}

@@ -33,9 +33,9 @@ func (l grpcGoLib) serve(t *testing.T, h handlers, o serverOptions) *runningServ
 	if o.maxCalls != 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(o.maxCalls))
 	}
-	if o.maxAge != 0 {
-		opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: o.maxAge, MaxConnectionAgeGrace: o.maxGrace}))
-	}
+	opts = append(opts, grpc.KeepaliveParams(keepalive.ServerParameters{
+		MaxConnectionAge: o.maxAge, MaxConnectionAgeGrace: o.maxGrace, MaxConnectionIdle: o.maxIdle,
+	}))
 	s := grpc.NewServer(opts...)
 	s.RegisterService(grpcGoDesc(h), nil)
 	lis := o.listen(t)

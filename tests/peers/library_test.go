@@ -109,6 +109,7 @@ type serverOptions struct {
 	maxCalls uint32           // concurrent streams of a connection; 0: the default
 	maxAge   time.Duration    // of a connection, with a grace of maxGrace; 0: none
 	maxGrace time.Duration
+	maxIdle  time.Duration        // of a connection; 0: no bound
 	conns    *atomic.Int64        // counts the connections, if it is not nil
 	strata   []stubs.ServerOption // more for Strata
 }

@@ -35,6 +35,9 @@ func (l strataLib) serve(t *testing.T, h handlers, o serverOptions) *runningServ
 	if o.maxAge != 0 {
 		opts = append(opts, stubs.MaxConnectionAge(o.maxAge, o.maxGrace))
 	}
+	if o.maxIdle != 0 {
+		opts = append(opts, stubs.MaxConnectionIdle(o.maxIdle))
+	}
 	s := stubs.NewServer(append(opts, o.strata...)...)
 	s.RegisterService(strataDesc(h), nil)
 	lis := o.listen(t)
