@@ -111,11 +111,6 @@ func missing(b *transport.StreamOpBatch, ops transport.OpSet) string {
 func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 	done := l.done[kindOf(ops)]
 	l.bring(ops)
-	if c.guard.traced {
-		for left := ops; left != 0; left &= left - 1 {
-			c.ops[index(left)].cause = l.op.Cause
-		}
-	}
 	var freed ways
 	if l.left &^= ops; l.left == 0 {
 		freed = l.bit

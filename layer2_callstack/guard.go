@@ -32,8 +32,10 @@ import (
 // Whatever the filter does to a call ends at most that call, exactly once, with
 // INTERNAL and a text that names the filter and the rule that it broke: it panics,
 // passes a batch on twice or keeps it for ever, runs a callback twice, too early,
-// or at the same time as another, lets a callback or a cancel drop, or uses a call
-// after its end. After the first fault the guard ends all operations itself; the
+// or at the same time as another, lets a callback or a cancel drop, starts operations
+// that nobody has started above it, or uses a call after its end. It may do what is
+// hard to get right: pass on a batch in parts, fail it, complete it from a goroutine of
+// its own. After the first fault the guard ends all operations itself; the
 // filter still sees what comes back to it, so that it can tidy up, but nothing that
 // it does counts. The memory of the call is not used again, since the filter may
 // refer to it: see [CallStack.Reset].
@@ -50,7 +52,6 @@ type guard struct {
 	// Set by newGuard, read-only afterwards.
 	name   string
 	faults *FaultLog
-	traced bool
 	user   ChannelElem
 	next   ChannelElem
 
@@ -69,7 +70,7 @@ func newGuard(f Filter, name string, args *ChannelArgs, next ChannelElem) (Chann
 	if next == nil {
 		return nil, errors.New("is terminal, and such a filter cannot be contained")
 	}
-	g := &guard{name: name, faults: args.Faults, traced: args.Trace != nil, next: next}
+	g := &guard{name: name, faults: args.Faults, next: next}
 	user, err := newChannel(f, args, (*channelFloor)(g))
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
-	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A guardCall is a guard's part of one call.
@@ -42,10 +41,9 @@ type guardCall struct {
 
 // An opState is what a guard knows of one operation, beside its place.
 type opState struct {
-	loan  *loan         // to the filter
-	cause trace.EventID // with a trace: the last event of the operation
-	err   error         // while it is ending or due
-	kept  bool          // it was taken from the filter, which may use the loan still
+	loan *loan // to the filter
+	err  error // while it is ending or due
+	kept bool  // it was taken from the filter, which may use the loan still
 }
 
 func newGuardCall(g *guard, next CallElem) *guardCall {
@@ -182,7 +180,6 @@ func (c *guardCall) cancel(b *transport.StreamOpBatch) {
 	default:
 		c.fail("did not pass on cancel_stream", why)
 	}
-	c.grace.watch()
 	owner.Unref()
 }
 
@@ -203,11 +200,7 @@ func (c *guardCall) lend(b *transport.StreamOpBatch, ops transport.OpSet) *loan 
 	l := c.loanAt(c.lent[:], lentUp, bit)
 	l.fill(b, ops)
 	for left := ops; left != 0; left &= left - 1 {
-		s := &c.ops[index(left)]
-		s.loan = l
-		if c.guard.traced {
-			s.cause = b.Cause
-		}
+		c.ops[index(left)].loan = l
 	}
 	return l
 }
@@ -400,9 +393,6 @@ func (c *guardCall) run(ops transport.OpSet, err error) {
 	}
 	if !kept {
 		l.bring(ops)
-	}
-	if c.guard.traced {
-		l.orig.Cause = s.cause
 	}
 	fault := c.fault.Load()
 	if fault != nil && ops == transport.OpRecvTrailingMetadata {

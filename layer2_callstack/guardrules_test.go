@@ -9,6 +9,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
@@ -17,17 +18,17 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/deadline"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
-	"github.com/strata-grpc/strata/layer2_callstack/filters/httpserver"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/messagesize"
 )
 
 // TestContainedFiltersKeepTheContract runs the contract on filters that are right,
-// inside a guard.
+// inside a guard. http_server is none of them: it answers by itself what is no
+// request, with operations that nobody has started.
 func TestContainedFiltersKeepTheContract(t *testing.T) {
 	for side, filters := range map[callstacktest.Side][]callstack.Filter{
 		callstacktest.Client: {authority.New("x"), messagesize.New(messagesize.Config{}), deadline.New(),
 			httpclient.New(httpclient.Config{}), compression.New(compression.Config{}), &rogue{}},
-		callstacktest.Server: {messagesize.New(messagesize.Config{}), deadline.New(), httpserver.New(),
+		callstacktest.Server: {messagesize.New(messagesize.Config{}), deadline.New(),
 			compression.New(compression.Config{}), &rogue{}},
 	} {
 		for _, f := range filters {
@@ -323,5 +324,107 @@ func TestProbeThroughAGuard(t *testing.T) {
 	}
 	if got, want := build(true), build(false); got != want {
 		t.Errorf("contained the events are\n%s\nwant\n%s", got, want)
+	}
+}
+
+// TestGuardBringsResults: what operations bring gets through both copies.
+func TestGuardBringsResults(t *testing.T) {
+	r := newRig(t, callstacktest.Client, &rogue{})
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	st := r.tr.Streams()[0]
+	b := c.Do(transport.OpsRecv)
+	m := transport.NewBuffer(0)
+	st.Message(m, nil)
+	st.Trailers(func(md *metadata.List) { md.SetStatus(5, "gone") }, nil)
+	late := c.Do(transport.OpSendMessage)
+	c.Unref()
+	if b.RecvMessage.Message != m || !b.RecvInitialMetadata.TrailersOnly || b.RecvTrailers.Status != 5 {
+		t.Errorf("the batch came back as %+v", b.StreamOpBatch)
+	}
+	if !late.SendMessage.WriteClosed || late.SendMessage.Buf != nil {
+		t.Error("a message after the end is not told to be one")
+	}
+	m.Release()
+}
+
+// TestGuardAfterAFault: what is started after a fault ends with it and is not given
+// to the filter, which is told of a cancel.
+func TestGuardAfterAFault(t *testing.T) {
+	var seen []string
+	f := &rogue{}
+	f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+		seen = append(seen, b.Ops.String())
+		panic("boom")
+	}
+	r := newRig(t, callstacktest.Client, f)
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	first := c.Do(transport.OpRecvTrailingMetadata)
+	send := c.Do(transport.OpSendMessage)
+	c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
+	c.Unref()
+	if send.Sent.Count() != 1 || send.Sent.Err() == nil || send.Sent.Err() != first.GotTrailers.Err() || send.SendMessage.Buf != nil {
+		t.Errorf("the message ended %d times, with %v", send.Sent.Count(), send.Sent.Err())
+	}
+	if got := strings.Join(seen, ", "); got != "recv_trailing_metadata, cancel_stream" {
+		t.Errorf("the filter saw %s", got)
+	}
+	if c.Recycled() != 1 {
+		t.Error("the block did not come back")
+	}
+}
+
+// TestGuardOfAServer: nobody cancels what a client has ended, so the end of the
+// stream begins the time that a filter is given.
+func TestGuardOfAServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, callstacktest.Server, &rogue{batch: without(transport.OpRecvMessage)})
+		c := callstacktest.NewCall(r.stack)
+		if err := c.Begin(r.side.Args()); err != nil {
+			t.Fatal(err)
+		}
+		b := c.Do(transport.OpsRecv)
+		r.tr.Streams()[0].Trailers(nil, errLost)
+		if b.GotTrailers.Count() != 0 {
+			t.Error("the end was told before the message")
+		}
+		time.Sleep(3 * time.Second)
+		c.Unref()
+		want := `callstack: filter "rogue" kept recv_message after the stream had ended`
+		if b.GotMessage.Err() == nil || b.GotMessage.Err().Error() != want || b.GotTrailers.Count() != 1 || c.Recycled() != 1 {
+			t.Errorf("the message ended with %v, the call %d times; want %s", b.GotMessage.Err(), b.GotTrailers.Count(), want)
+		}
+	})
+}
+
+// TestGuardBeforeInit: a cancel that comes before the filter has begun passes it.
+func TestGuardBeforeInit(t *testing.T) {
+	b := callstack.NewBuilder("TEST")
+	b.Add(renamed{&rogue{batch: func(*rogueCall, *transport.StreamOpBatch) { panic("not begun") }}, "above"}).Contained()
+	b.Add(&rogue{init: func(c *rogueCall) error {
+		callstack.Cancel(c.args.Top, errLost)
+		return nil
+	}}).After("above")
+	b.Add(connected.New()).Terminal()
+	tr := &callstacktest.Transport{}
+	s, err := b.Build(callstack.ChannelArgs{Transport: tr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := callstacktest.NewCall(s)
+	if err := c.Begin(callstacktest.Client.Args()); err != nil {
+		t.Fatal(err)
+	}
+	if got := tr.Streams()[0].Canceled(); got != errLost {
+		t.Errorf("the stream was cancelled with %v", got)
+	}
+	c.Unref()
+	if c.Spent() {
+		t.Error("the filter is blamed")
 	}
 }
