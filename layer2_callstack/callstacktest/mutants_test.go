@@ -25,6 +25,9 @@ const (
 	cancelled = "a_cancel_is_passed_on_and_ends_what_is_outstanding"
 	recycled  = "a_block_is_recycled_when_the_call_is_over"
 	failed    = "an_error_of_the_transport_reaches_every_callback"
+	separate  = "operations_in_batches_of_their_own_end_exactly_once"
+	early     = "a_cancel_before_the_first_batch_is_passed_on"
+	onConn    = "a_transport_operation_is_passed_on"
 )
 
 // mutants are filters that a kit must not let through.
@@ -70,7 +73,41 @@ var mutants = []mutant{
 		}
 		return true
 	}, recycled},
+	{"a cancel passes, and be it the first batch", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		c.begun = c.begun || !b.Ops.Has(transport.OpCancelStream)
+		return c.begun
+	}, early},
+	{"keep what belongs to different operations apart", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		var at *transport.Done
+		switch b.Ops {
+		case transport.OpRecvMessage:
+			at = &b.RecvMessage.Ready
+		case transport.OpRecvTrailingMetadata:
+			at = &b.RecvTrailingMetadata.Ready
+		default:
+			return true
+		}
+		c.kept = *at
+		*at = done(func(err error) { c.kept.Run(err) })
+		return true
+	}, separate},
+	{dropsOps, func(*mutantCall, *transport.StreamOpBatch) bool { return true }, onConn},
 }
+
+// dropsOps is the rule of the mutant whose element of a channel is at fault.
+const dropsOps = "pass operations on the connection on"
+
+// An opDropper is a filter that does not.
+type opDropper struct{ callstack.Filter }
+
+func (f opDropper) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	e, err := f.Filter.NewChannel(args, next)
+	return opDropperChannel{e}, err
+}
+
+type opDropperChannel struct{ callstack.ChannelElem }
+
+func (opDropperChannel) StartTransportOp(*transport.Op) {}
 
 // replace puts run in the place of the callback of recv_trailing_metadata.
 func replace(run func(orig transport.Done, err error)) func(*mutantCall, *transport.StreamOpBatch) bool {
@@ -92,6 +129,7 @@ type mutantCall struct {
 	mutant mutant
 	args   *callstack.CallArgs
 	kept   transport.Done
+	begun  bool
 }
 
 func (c *mutantCall) Init(args *callstack.CallArgs) error {
@@ -114,9 +152,13 @@ func TestMutants(t *testing.T) {
 	if rule := os.Getenv(mutantVar); rule != "" {
 		for _, m := range mutants {
 			if m.rule == rule {
-				callstacktest.Run(t, callstacktest.Client, callstack.NewFilter("mutant", func(next callstack.CallElem) callstack.CallElem {
+				f := callstack.NewFilter("mutant", func(next callstack.CallElem) callstack.CallElem {
 					return &mutantCall{CallBase: callstack.CallBase{Next: next}, mutant: m}
-				}))
+				})
+				if rule == dropsOps {
+					f = opDropper{f}
+				}
+				callstacktest.Run(t, callstacktest.Client, f)
 			}
 		}
 		return
