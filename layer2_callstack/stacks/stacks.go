@@ -17,32 +17,33 @@
 // is the transport of the test, above which the others are measured (make cost):
 //
 //	passed                          client  server
-//	none                               269     382
-//	authority                            2       -
-//	client_auth                          4       -
-//	message_size                         1      20
-//	deadline                             1      36
-//	deadline, armed                     88     131
-//	http_client                         22       -
-//	compression                         34      32
-//	call_log                           995    1149
-//	call_log, off                       10       7
-//	client_idle                          4       -
-//	fault_injection                     15       -
-//	max_age                              -       9
-//	http_server                          -      39
-//	limit                                -      22
-//	limit, rated                         -      97
-//	server_auth                          -      16
-//	client_auth, token                 118       -
-//	CLIENT_CHANNEL                     128       -
-//	CLIENT_SUBCHANNEL                   74       -
+//	none                               269     387
+//	authority                           12       -
+//	client_auth                         13       -
+//	message_size                         8       6
+//	deadline                            13      31
+//	deadline, armed                     85     115
+//	http_client                         28       -
+//	compression                         36      32
+//	call_log                          1001    1016
+//	call_log, off                       14       9
+//	client_idle                         12       -
+//	fault_injection                     25       -
+//	user's, contained                  248     307
+//	max_age                              -       8
+//	http_server                          -      33
+//	limit                                -      26
+//	limit, rated                         -      88
+//	server_auth                          -      23
+//	client_auth, token                 117       -
+//	CLIENT_CHANNEL                     127       -
+//	CLIENT_SUBCHANNEL                   92       -
 //	CHANNEL and SUBCHANNEL             238       -
-//	CHANNEL and SUBCHANNEL, armed      324       -
-//	CLIENT_DIRECT                       87       -
-//	CLIENT_DIRECT, armed               183       -
-//	SERVER                               -     103
-//	SERVER, armed                        -     218
+//	CHANNEL and SUBCHANNEL, armed      318       -
+//	CLIENT_DIRECT                       97       -
+//	CLIENT_DIRECT, armed               175       -
+//	SERVER                               -     106
+//	SERVER, armed                        -     217
 package stacks
 
 import (
