@@ -161,7 +161,9 @@ func WithCompression(cfg compression.Config) Option {
 func WithHTTP2(cfg http2.Config) Option { return endOption(func(c *endConfig) { c.http2 = cfg }) }
 
 // WithFilter adds a filter to the stack of every connection. A place that it
-// cannot have is an error of NewChannel, and a panic of NewServer.
+// cannot have is an error of NewChannel, and a panic of NewServer. What it does wrong
+// ends the call at hand with INTERNAL and an error that names it, and nothing else:
+// see [callstack.Registration.Contained].
 func WithFilter(extra stacks.Extra) Option {
 	return endOption(func(c *endConfig) { c.stack.Extra = append(c.stack.Extra, extra) })
 }

@@ -70,7 +70,8 @@ type ExtraFilter = stacks.Extra
 
 // WithFilter adds a filter to the stack of every connection, where it sees each
 // attempt of a call. Package filters of layer 2 is the page on how to write one.
-// With a filter that cannot be NewClient fails and NewServer panics.
+// With a filter that cannot be NewClient fails and NewServer panics. One that panics,
+// or breaks a rule, ends the call at hand with Internal and an error that names it.
 func WithFilter(extra ExtraFilter) Option {
 	return endOption(func(c *endConfig) { c.filters = append(c.filters, extra) })
 }
