@@ -75,9 +75,6 @@ func (w ways) release(ops transport.OpSet) ways {
 	return w.take(entered, ops).take(returned, ops).take(overdue, ops)
 }
 
-// pass moves ops from the filter to below.
-func (w ways) pass(ops transport.OpSet) ways { return w.release(ops).put(below, ops) }
-
 // free returns the lowest of n loans of a place that is not in use, as its bit,
 // and 0 if all are.
 func (w ways) free(p place, n int) ways {
