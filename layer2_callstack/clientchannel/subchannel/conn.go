@@ -31,7 +31,7 @@ type Conn struct {
 
 	// Atomic.
 	refs atomic.Int64
-	used atomic.Bool // a call has begun on it
+	used atomic.Bool // a call has come to something on it
 }
 
 func newConn(s *Subchannel, t transport.Transport, stack *callstack.ChannelStack, addr resolver.Address) *Conn {
@@ -43,10 +43,11 @@ func newConn(s *Subchannel, t transport.Transport, stack *callstack.ChannelStack
 // Transport returns the transport below.
 func (c *Conn) Transport() transport.Transport { return c.t }
 
-// Used notes that a call has begun on the connection.
+// Used notes that a call has come to something on the connection.
 func (c *Conn) Used() {
 	if !c.used.Load() { // all calls read it, and one writes it
 		c.used.Store(true)
+		c.sub.useful.Store(true)
 	}
 }
 

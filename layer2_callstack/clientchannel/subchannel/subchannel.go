@@ -52,8 +52,9 @@ type Subchannel struct {
 	current  resolver.Address // of conn
 	lastWarn time.Time
 
-	// Atomic: written on the serializer, read by picks. Nil unless READY.
-	conn atomic.Pointer[Conn]
+	// Atomic. conn is written on the serializer, read by picks; nil unless READY.
+	conn   atomic.Pointer[Conn]
+	useful atomic.Bool // a connection was, since the last that was lost
 }
 
 // New returns a subchannel in state IDLE. w is called on the serializer.
@@ -208,11 +209,11 @@ func (s *Subchannel) lost(c *Conn, cause error) {
 // replaced one after another.
 const maxWasted = 10
 
-// noteLoss counts the connections that a server gave up at once, before a call
-// could begin on them. To make them as fast as it does so, for the calls that wait,
-// would be of no use to anybody.
+// noteLoss counts the connections that a server gave up at once, while no call came
+// to anything: none on them, and none that is left on those before. To make them as
+// fast as it does so, for the calls that wait, would be of no use to anybody.
 func (s *Subchannel) noteLoss(c *Conn) {
-	if c.used.Load() || time.Now().After(s.nextTry) {
+	if s.useful.Swap(false) || c.used.Load() || time.Now().After(s.nextTry) {
 		s.wasted = 0
 	} else {
 		s.wasted++
