@@ -62,8 +62,13 @@ func writeJSON(file string, records []trace.Record) error {
 	if err != nil {
 		return err
 	}
-	err = trace.WriteJSON(f, trace.Header{Title: "one unary call", Scenario: "unary"}, records)
+	err = trace.WriteJSON(f, header(false), records)
 	return errors.Join(err, f.Close())
+}
+
+// header describes a record of this tour.
+func header(virtual bool) trace.Header {
+	return trace.Header{Title: "one unary call", Scenario: "unary", Virtual: virtual}
 }
 
 const intro = `One unary call through five layers, over TCP on this machine.

@@ -22,7 +22,7 @@ func Golden(records []trace.Record) string {
 		}
 		lane := strings.TrimSpace(r.Endpoint + " " + r.Lane)
 		if r.Op == "element.destroy" {
-			lane = r.Endpoint + " whoever drops the last reference"
+			lane = r.Endpoint + " " + laneRecycled
 		}
 		place[r.ID] = fmt.Sprintf("%s/%d", lane, len(lanes[lane])+1)
 		lanes[lane] = append(lanes[lane], r)
