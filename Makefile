@@ -23,7 +23,7 @@ in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
 .PHONY: all help walk test fuzz fuzz-short test-full poison h2spec h2specd end2end attacks check fmt vet lint layers bars \
-	checkapi api generate checkgenerate bench cost release clean
+	checkapi api generate checkgenerate bench cost release site serve quotes clean
 
 all: check test ## check and test: what a change must pass
 
@@ -151,8 +151,24 @@ endif
 release: ## VERSION=v1.2.3: check and test, then make the nested modules require that version
 	@tools/release.sh "$(VERSION)" $(patsubst ./%,%,$(filter-out ./,$(MODULES)))
 
+# --- the site ----------------------------------------------------------------
+
+# Hugo fetches the theme through the module proxy that Go uses. A warning is an
+# error: what is missing or out of date fails the build with its place.
+HUGO := HUGO_MODULE_PROXY="$$($(GO) env GOPROXY)" $(CURDIR)/$(BIN)/hugo
+
+quotes: $(BIN)/quote
+	@$(BIN)/quote -root . -o site/data/quotes.json
+
+site: $(BIN)/hugo quotes ## the documentation, into site/public
+	@echo "site: building site/public"
+	@cd site && $(HUGO) --panicOnWarning --quiet --cleanDestinationDir
+
+serve: $(BIN)/hugo quotes ## build the site and serve it on port 1313, again after each change
+	@cd site && $(HUGO) server --panicOnWarning
+
 clean: ## remove what was built
-	rm -rf $(BIN)
+	rm -rf $(BIN) site/public site/resources site/data/quotes.json
 
 $(BIN)/testsum: $(wildcard tools/testsum/*.go tools/testsum/go.mod)
 	@cd tools/testsum && $(GO) build -o ../../$@ .
@@ -163,6 +179,13 @@ $(BIN)/bars: $(wildcard tools/bars/*.go tools/bars/go.mod)
 $(BIN)/h2spec $(BIN)/h2specd: tools/h2spec/go.mod
 	@echo "building $(@F)"
 	@cd tools/h2spec && $(GO) build -o ../../$@ github.com/summerwind/h2spec/cmd/$(@F)
+
+$(BIN)/quote: $(wildcard tools/quote/*.go tools/quote/go.mod)
+	@cd tools/quote && $(GO) build -o ../../$@ .
+
+$(BIN)/hugo: tools/hugo/go.mod
+	@echo "building hugo, which takes some minutes the first time"
+	@cd tools/hugo && CGO_ENABLED=0 $(GO) build -o ../../$@ github.com/gohugoio/hugo
 
 $(BIN)/staticcheck: tools/staticcheck/go.mod
 	@echo "building staticcheck"
