@@ -24,6 +24,9 @@ type quote struct {
 	// that all of its lines share. Of a package it is the doc comment alone.
 	Code string `json:"code"`
 
+	// HTML is the doc comment of a package for a page, empty for the rest.
+	HTML string `json:"html,omitempty"`
+
 	// Doc is how many lines of Code are its doc comment.
 	Doc int `json:"doc,omitempty"`
 }

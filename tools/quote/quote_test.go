@@ -37,12 +37,21 @@ func TestSymbols(t *testing.T) {
 			t.Errorf("no %s", tc.symbol)
 			continue
 		}
-		if want := (quote{"pkg/pkg.go", tc.line, tc.end, tc.code, tc.doc}); q != want {
+		q.HTML = "" // which has a test of its own
+		if want := (quote{File: "pkg/pkg.go", Line: tc.line, End: tc.end, Code: tc.code, Doc: tc.doc}); q != want {
 			t.Errorf("%s is\n%+v, want\n%+v", tc.symbol, q, want)
 		}
 	}
 	if n := len(ix["pkg"]); n != 14 { // the 13 above and I
 		t.Errorf("%d symbols, want 14", n)
+	}
+}
+
+func TestHTML(t *testing.T) {
+	got := asHTML("Package x is [T] and [pkg.U] <b>.\n\n\ta figure\n\n# Contract\n\n  - One\n  - [(*T).Do]\n")
+	want := "<p>Package x is <code>T</code> and <code>pkg.U</code> &lt;b&gt;.\n<pre>a figure\n</pre>\n<h5>Contract</h5>\n<ul>\n<li>One\n<li><code>(*T).Do</code>\n</ul>\n"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -2,7 +2,9 @@ package main
 
 import (
 	"go/ast"
+	"go/doc/comment"
 	"go/token"
+	"regexp"
 	"strings"
 )
 
@@ -34,9 +36,26 @@ func (s *source) addPackage(doc *ast.CommentGroup) {
 		return
 	}
 	s.symbols["package"] = quote{
-		File: s.file, Line: s.line(doc.Pos()), End: s.line(doc.End()), Code: doc.Text(),
+		File: s.file, Line: s.line(doc.Pos()), End: s.line(doc.End()), Code: doc.Text(), HTML: asHTML(doc.Text()),
 	}
 }
+
+// asHTML returns a doc comment as HTML. A name in brackets, which go doc would
+// link, becomes code: there is no page for it here.
+func asHTML(text string) string {
+	p := comment.Parser{
+		LookupPackage: func(name string) (string, bool) { return name, true },
+		LookupSym:     func(recv, name string) bool { return true },
+	}
+	pr := comment.Printer{
+		HeadingLevel: 5,
+		HeadingID:    func(*comment.Heading) string { return "" },
+		DocLinkURL:   func(*comment.DocLink) string { return "#symbol" },
+	}
+	return symbolLink.ReplaceAllString(string(pr.HTML(p.Parse(text))), "<code>$1</code>")
+}
+
+var symbolLink = regexp.MustCompile(`<a href="#symbol">(.*?)</a>`)
 
 // addGroup adds the names of types, variables and constants.
 func (s *source) addGroup(d *ast.GenDecl) {

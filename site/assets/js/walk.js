@@ -220,11 +220,13 @@ class Walk {
     return this.at;
   }
 
-  /** fromHash shows the event that the address names, and reports whether it names one. */
+  /** fromHash shows the event, or the beginning of the scene, that the address names, and reports whether it names one. */
   fromHash() {
-    const m = location.hash.match(/^#e(\d+)$/);
+    const name = location.hash.slice(1), m = name.match(/^e(\d+)$/);
+    const scene = name && this.root.querySelector(`.scene[data-scene="${CSS.escape(name)}"]`);
     if (m) this.show(Number(m[1]), false);
-    return Boolean(m);
+    else if (scene) this.show(Number(scene.nextElementSibling.dataset.i), false);
+    return Boolean(m || scene);
   }
 }
 
