@@ -23,7 +23,7 @@ in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
 .PHONY: all help walk test fuzz fuzz-short test-full poison h2spec h2specd end2end attacks check fmt vet lint layers bars \
-	checkapi api generate checkgenerate bench cost release site serve quotes clean
+	checkapi api generate checkgenerate bench cost release site serve quotes goldens clean
 
 all: check test ## check and test: what a change must pass
 
@@ -160,7 +160,11 @@ HUGO := HUGO_MODULE_PROXY="$$($(GO) env GOPROXY)" $(CURDIR)/$(BIN)/hugo
 quotes: $(BIN)/quote
 	@$(BIN)/quote -root . -o site/data/quotes.json
 
-site: $(BIN)/hugo quotes ## the documentation, into site/public
+# The walk is drawn from what this test has checked.
+goldens:
+	@cd walkthroughs && $(GO) test ./... >/dev/null || (cd walkthroughs && $(GO) test ./...)
+
+site: $(BIN)/hugo quotes goldens ## the documentation, into site/public
 	@echo "site: building site/public"
 	@cd site && $(HUGO) --panicOnWarning --quiet --cleanDestinationDir
 
