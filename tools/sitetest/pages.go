@@ -1,0 +1,168 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// audit is an expression, the functions that look at a page.
+//
+//go:embed audit.js
+var audit string
+
+// views lists how each page is looked at, and what is checked in each view.
+var views = []struct {
+	view
+	audits []string // functions of audit.js
+}{
+	{view{name: "light", width: 1280, height: 860}, []string{"contrasts", "layout"}},
+	{view{name: "dark", width: 1280, height: 860, dark: true, still: true}, []string{"contrasts", "motion"}},
+	{view{name: "phone", width: 390, height: 780, phone: true}, []string{"layout"}},
+}
+
+// checkPage looks at one page in each view, and takes a picture of it.
+func checkPage(r *report, b *browser, url string, p *page, shots string) error {
+	t, err := b.open(url)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	for _, v := range views {
+		if err := t.see(v.view); err != nil {
+			return err
+		}
+		if err := t.visit(url + p.path); err != nil {
+			return err
+		}
+		if err := t.ready(); err != nil {
+			return err
+		}
+		if shots != "" {
+			if err := t.shoot(filepath.Join(shots, shotName(p.path, v.name))); err != nil {
+				return err
+			}
+		}
+		for _, name := range v.audits {
+			var found []string
+			if err := t.eval("("+audit+")."+name+"()", &found); err != nil {
+				return err
+			}
+			check := v.name + " " + name
+			r.ran(p.path, check)
+			for _, f := range found {
+				r.fail(p.path, check, "%s", f)
+			}
+		}
+		if !v.dark {
+			if err := checkNames(r, t, p.path, v.name+" names"); err != nil {
+				return err
+			}
+		}
+		t.seen(r, p.path, "load")
+	}
+	return nil
+}
+
+// ready waits for the viewer of a walk, if the page has one and no error
+// keeps it from coming.
+func (t *tab) ready() error {
+	return t.until("the viewer of the walk", func() (ok bool, err error) {
+		t.mu.Lock()
+		broken := len(t.faults) > 0
+		t.mu.Unlock()
+		if broken {
+			return true, nil
+		}
+		err = t.eval(`!document.querySelector('.walk') || !!document.querySelector('.walk.ready')`, &ok)
+		return ok, err
+	})
+}
+
+// shotName returns the name of a picture: read-30-callstack-light.png.
+func shotName(path, view string) string {
+	name := strings.ReplaceAll(strings.Trim(strings.TrimSuffix(path, ".html"), "/"), "/", "-")
+	if name == "" {
+		name = "home"
+	}
+	return name + "-" + view + ".png"
+}
+
+// operable lists the roles that say nothing without a name.
+var operable = map[string]bool{
+	"button": true, "link": true, "searchbox": true, "textbox": true, "checkbox": true, "combobox": true,
+	"DisclosureTriangle": true, "image": true, "heading": true, "menuitem": true, "tab": true, "option": true,
+}
+
+// An axNode is an element as a screen reader meets it.
+type axNode struct {
+	NodeID, ParentID string
+	Ignored          bool
+	Role             struct{ Value string }
+	Name             struct{ Value any }
+	DOM              int `json:"backendDOMNodeId"`
+}
+
+// name returns what a screen reader says of the element.
+func (n axNode) name() string {
+	s, _ := n.Name.Value.(string)
+	return strings.TrimSpace(s)
+}
+
+// checkNames looks for what has a role and no name, in the tree that the
+// browser makes for screen readers.
+func checkNames(r *report, t *tab, page, check string) error {
+	r.ran(page, check)
+	var tree struct{ Nodes []axNode }
+	if err := t.do("Accessibility.getFullAXTree", nil, &tree); err != nil {
+		return err
+	}
+	nodes := map[string]axNode{}
+	for _, n := range tree.Nodes {
+		nodes[n.NodeID] = n
+	}
+	mains := 0
+	for _, n := range tree.Nodes {
+		if n.Ignored {
+			continue
+		}
+		if n.Role.Value == "main" {
+			mains++
+		}
+		if !operable[n.Role.Value] || n.name() != "" {
+			continue
+		}
+		if n.Role.Value == "image" && onControl(n, nodes) {
+			continue
+		}
+		is, err := t.outer(n.DOM)
+		if err != nil {
+			return err
+		}
+		r.fail(page, check, "%s without a name: %s", n.Role.Value, is)
+	}
+	r.is(mains == 1, page, check, "%d main landmarks, want one", mains)
+	return nil
+}
+
+// onControl reports whether an element is on a link or button that has a name.
+func onControl(n axNode, nodes map[string]axNode) bool {
+	for up, ok := nodes[n.ParentID]; ok; up, ok = nodes[up.ParentID] {
+		if role := up.Role.Value; (role == "link" || role == "button") && up.name() != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// outer returns the head of an element's text.
+func (t *tab) outer(node int) (string, error) {
+	var got struct {
+		OuterHTML string `json:"outerHTML"`
+	}
+	if err := t.do("DOM.getOuterHTML", map[string]any{"backendNodeId": node}, &got); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%.160s", strings.Join(strings.Fields(got.OuterHTML), " ")), nil
+}

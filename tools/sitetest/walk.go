@@ -1,0 +1,322 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/html"
+)
+
+// A step is what matters here of one event of a trace.
+type step struct {
+	I     int
+	Lane  string
+	Cause int
+	Bytes string
+}
+
+// walk returns the trace that the page's walk shows, or nothing.
+func (p *page) walk() string {
+	for n := range p.elements() {
+		if n.Data == "section" && hasClass(n, "walk") {
+			trace, _ := attr(n, "data-trace")
+			return trace
+		}
+	}
+	return ""
+}
+
+// loadTrace reads the events of a trace; its first line is about the file.
+func loadTrace(name string) ([]step, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var steps []step
+	for i, line := range bytes.Split(bytes.TrimSpace(data), []byte("\n")) {
+		var s step
+		if err := json.Unmarshal(line, &s); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", name, i+1, err)
+		}
+		if s.I > 0 {
+			steps = append(steps, s)
+		}
+	}
+	return steps, nil
+}
+
+// A walker steps through one walk.
+type walker struct {
+	r     *report
+	t     *tab
+	url   string
+	page  string
+	check string
+	steps []step
+}
+
+// checkWalk uses the viewer of a walk in all its ways.
+func checkWalk(r *report, b *browser, url string, s *site, p *page) error {
+	trace := p.walk()
+	if trace == "" {
+		return nil
+	}
+	steps, err := loadTrace(filepath.Join(s.dir, filepath.FromSlash(trace)))
+	if err != nil {
+		return err
+	}
+	t, err := b.open(url)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	w := &walker{r: r, t: t, url: url, page: p.path, steps: steps}
+	for _, part := range []struct {
+		check string
+		run   func(*walker) error
+	}{
+		{"walk keys", (*walker).keys}, {"walk pointer", (*walker).pointer}, {"walk address", (*walker).address},
+		{"walk phone", (*walker).phone}, {"walk without scripts", func(w *walker) error { return w.plain(p) }},
+	} {
+		w.check = part.check
+		if err := part.run(w); err != nil {
+			return fmt.Errorf("%s: %w", part.check, err)
+		}
+		t.seen(r, p.path, part.check)
+	}
+	return nil
+}
+
+// visit opens the walk in a view, at a fragment.
+func (w *walker) visit(v view, fragment string) error {
+	if err := w.t.see(v); err != nil {
+		return err
+	}
+	if err := w.t.visit(w.url + w.page + fragment); err != nil {
+		return err
+	}
+	return w.t.ready()
+}
+
+// shows checks that the viewer is at event i in all its parts: the counter,
+// the sentence, the cursor, and the address if it was moved there.
+func (w *walker) shows(i int, hash string, after string) error {
+	var got struct {
+		Count, Say, Want, Hash string
+		Away                   float64
+		Bytes                  string
+	}
+	err := w.t.eval(`(() => {
+		const q = (s) => document.querySelector(s), middle = (e) => { const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2]; };
+		const [x, y] = middle(q('.walk-lanes .cursor')), [X, Y] = middle(q('.event[data-i="`+strconv.Itoa(i)+`"] > .hit'));
+		return {
+			count: q('.walk-count').textContent, say: q('.walk-step .say')?.textContent ?? '', want: q('#event-`+strconv.Itoa(i)+` .say').textContent,
+			hash: location.hash, away: Math.hypot(x - X, y - Y), bytes: [...document.querySelectorAll('.walk-bytes tr td:first-child')].map((c) => c.textContent).join(''),
+		};
+	})()`, &got)
+	if err != nil {
+		return err
+	}
+	count := fmt.Sprintf("%d of %d", i, len(w.steps))
+	w.r.is(got.Count == count, w.page, w.check, "%s: the counter says %q, want %q", after, got.Count, count)
+	w.r.is(got.Say != "" && got.Say == got.Want, w.page, w.check, "%s: it says %q, want %q", after, got.Say, got.Want)
+	w.r.is(got.Hash == hash, w.page, w.check, "%s: the address ends in %q, want %q", after, got.Hash, hash)
+	w.r.is(got.Away < 3, w.page, w.check, "%s: the cursor is %.0f pixels from event %d", after, got.Away, i)
+	if want := w.steps[i-1].Bytes; want != "" {
+		bytes := strings.ReplaceAll(got.Bytes, " ", "")
+		w.r.is(bytes == want, w.page, w.check, "%s: the bytes are %s, want %s", after, bytes, want)
+	}
+	return nil
+}
+
+// inLane returns the next event of a goroutine in one direction.
+func (w *walker) inLane(at, step int) int {
+	for i := at + step; i >= 1 && i <= len(w.steps); i += step {
+		if w.steps[i-1].Lane == w.steps[at-1].Lane {
+			return i
+		}
+	}
+	return at
+}
+
+// caused returns an event whose cause is on another goroutine, so that Enter
+// goes where no other key does.
+func (w *walker) caused() int {
+	for _, s := range w.steps {
+		if s.Cause > 0 && w.steps[s.Cause-1].Lane != s.Lane {
+			return s.I
+		}
+	}
+	return 1
+}
+
+// keys steps by keyboard.
+func (w *walker) keys() error {
+	if err := w.visit(views[0].view, ""); err != nil {
+		return err
+	}
+	last, far := len(w.steps), w.caused()
+	if err := w.shows(1, "", "at first"); err != nil {
+		return err
+	}
+	at := 1
+	press := func(key string, to int) error {
+		if err := w.t.press(key); err != nil {
+			return err
+		}
+		after := fmt.Sprintf("%s at %d", key, at)
+		at = to
+		return w.shows(to, "#e"+strconv.Itoa(to), after)
+	}
+	for _, key := range []string{"ArrowRight", "ArrowRight", "ArrowLeft", "End", "ArrowRight", "ArrowUp", "ArrowLeft", "Home", "ArrowLeft", "ArrowDown", "ArrowDown", "ArrowUp"} {
+		to := map[string]int{
+			"ArrowRight": min(at+1, last), "ArrowLeft": max(at-1, 1), "End": last, "Home": 1,
+			"ArrowDown": w.inLane(at, 1), "ArrowUp": w.inLane(at, -1),
+		}[key]
+		if err := press(key, to); err != nil {
+			return err
+		}
+	}
+	for at < far { // every event on the way is shown
+		if err := press("ArrowRight", at+1); err != nil {
+			return err
+		}
+	}
+	return press("Enter", w.steps[far-1].Cause)
+}
+
+// pointer clicks: an event in the lanes, the buttons, and what was the cause.
+func (w *walker) pointer() error {
+	if err := w.visit(views[0].view, ""); err != nil {
+		return err
+	}
+	middle, far := len(w.steps)/2, w.caused()
+	for _, c := range []struct {
+		on string
+		to int
+	}{
+		{`.event[data-i="5"] .hit`, 5}, {`.walk-bar .next`, 6}, {`.walk-bar .prev`, 5},
+		{`.event[data-i="` + strconv.Itoa(middle) + `"] .hit`, middle},
+		{`.event[data-i="` + strconv.Itoa(far) + `"] .hit`, far}, {`.walk-step a.cause`, w.steps[far-1].Cause},
+	} {
+		if err := w.t.click(c.on); err != nil {
+			return err
+		}
+		if err := w.shows(c.to, "#e"+strconv.Itoa(c.to), "a click on "+c.on); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// address opens the walk at an event, and at one that it does not have.
+func (w *walker) address() error {
+	i := min(21, len(w.steps))
+	hash := "#e" + strconv.Itoa(i)
+	if err := w.visit(views[0].view, hash); err != nil {
+		return err
+	}
+	if err := w.shows(i, hash, "opened at "+hash); err != nil {
+		return err
+	}
+	if err := w.t.eval(`location.hash = '#e2'`, nil); err != nil {
+		return err
+	}
+	err := w.t.until("the event of the address", func() (ok bool, err error) {
+		err = w.t.eval(`document.querySelector('.walk-count').textContent.startsWith('2 of')`, &ok)
+		return ok, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := w.visit(views[0].view, "#e999999"); err != nil {
+		return err
+	}
+	return w.shows(len(w.steps), "#e999999", "opened at #e999999")
+}
+
+// phone counts the lanes at a desk and on a phone, which has one for each end.
+func (w *walker) phone() error {
+	for _, c := range []struct {
+		view  view
+		lanes func(n int) bool
+	}{
+		{views[0].view, func(n int) bool { return n > 2 }},
+		{views[2].view, func(n int) bool { return n == 2 }},
+	} {
+		if err := w.visit(c.view, "#e3"); err != nil {
+			return err
+		}
+		var n, events int
+		if err := w.t.eval(`document.querySelectorAll('.walk-lanes rect.lane').length`, &n); err != nil {
+			return err
+		}
+		if err := w.t.eval(`document.querySelectorAll('.walk-lanes .event').length`, &events); err != nil {
+			return err
+		}
+		w.r.is(c.lanes(n), w.page, w.check, "%s: %d lanes", c.view.name, n)
+		w.r.is(events == len(w.steps), w.page, w.check, "%s: %d events are drawn, want %d", c.view.name, events, len(w.steps))
+		if err := w.shows(3, "#e3", c.view.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// plain reads the walk without scripts: each event has a sentence, what it is,
+// and its fields and bytes where the trace has them.
+func (w *walker) plain(p *page) error {
+	if err := w.t.scripts(false); err != nil {
+		return err
+	}
+	if err := w.visitPlain(); err != nil {
+		return err
+	}
+	var got struct {
+		Steps, Hidden, Say, Bytes int
+		Stage                     bool
+	}
+	err := w.t.eval(`(() => {
+		const all = (s) => [...document.querySelectorAll(s)], seen = (e) => e.checkVisibility() && e.getBoundingClientRect().height > 8;
+		return {
+			steps: all('.walk-steps > .step').length, hidden: all('.walk-steps > .step').filter((e) => !seen(e)).length,
+			say: all('.walk-steps .say').filter((e) => seen(e) && e.textContent.trim()).length,
+			bytes: all('.walk-steps .bytes').filter(seen).length, stage: all('.walk-stage').some(seen),
+		};
+	})()`, &got)
+	if err != nil {
+		return err
+	}
+	bytes := 0
+	for _, s := range w.steps {
+		if s.Bytes != "" {
+			bytes++
+		}
+	}
+	n := len(w.steps)
+	w.r.is(got.Steps == n && got.Hidden == 0, w.page, w.check, "%d events, %d of them unseen, want %d and 0", got.Steps, got.Hidden, n)
+	w.r.is(got.Say == n, w.page, w.check, "%d sentences, want %d", got.Say, n)
+	w.r.is(got.Bytes == bytes, w.page, w.check, "bytes of %d events, want %d", got.Bytes, bytes)
+	w.r.is(!got.Stage, w.page, w.check, "the empty stage is shown")
+	tables := 0
+	for e := range p.elements() {
+		if e.Data == "table" && hasClass(e, "fields") && e.FirstChild != nil && e.FirstChild.Type == html.ElementNode {
+			tables++
+		}
+	}
+	w.r.is(tables > 0, w.page, w.check, "no fields are decoded")
+	return w.t.scripts(true)
+}
+
+// visitPlain opens the walk where no viewer will come.
+func (w *walker) visitPlain() error {
+	if err := w.t.see(views[0].view); err != nil {
+		return err
+	}
+	return w.t.visit(w.url + w.page)
+}
