@@ -19,12 +19,12 @@
 
   const over = ([r, g, b, a], [R, G, B]) => [r * a + R * (1 - a), g * a + G * (1 - a), b * a + B * (1 - a), 1];
 
-  /** luminance and contrast are those of WCAG 2.2. */
+  /** luminance and ratioOf are those of WCAG 2.2. */
   function luminance(c) {
     const [r, g, b] = c.map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   }
-  function contrast(a, b) {
+  function ratioOf(a, b) {
     const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y);
     return (high + 0.05) / (low + 0.05);
   }
@@ -83,8 +83,8 @@
     return layers.reduceRight((under, c) => over(c, under), dark ? [18, 18, 18, 1] : [255, 255, 255, 1]);
   }
 
-  /** contrasts: text stands out from what is behind it. */
-  function contrasts() {
+  /** contrast: text stands out from what is behind it. */
+  function contrast() {
     const found = new Map();
     for (const [e, style, box] of texts()) {
       const behind = ground(e, box), o = opacity(e);
@@ -92,7 +92,7 @@
       const [r, g, b, a] = rgba(e.closest('svg') ? style.fill : style.color);
       const size = parseFloat(style.fontSize);
       const least = size >= LARGE || (size >= LARGE_BOLD && style.fontWeight >= 700) ? 3 : 4.5;
-      const ratio = contrast(over([r, g, b, a * o], behind), behind);
+      const ratio = ratioOf(over([r, g, b, a * o], behind), behind);
       if (ratio < least) {
         const key = `${style.color} ${style.fill} ${behind} ${e.tagName} ${e.className.baseVal ?? e.className}`;
         if (!found.has(key)) found.set(key, `contrast ${ratio.toFixed(2)}, least ${least}: ${describe(e)}`);
@@ -150,5 +150,5 @@
   }
 
   for (const d of document.querySelectorAll('details')) d.open = true;
-  return { contrasts, layout, motion };
+  return { contrast, layout, motion };
 })()

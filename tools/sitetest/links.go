@@ -69,15 +69,15 @@ func (s *site) holds(from *page, u *url.URL) error {
 		return fmt.Errorf("fragment #%s of what is no page", u.Fragment)
 	case to.ids[u.Fragment] > 0:
 		return nil
-	case walkFragment.MatchString(u.Fragment) && to.ids["event-"+u.Fragment[1:]] > 0:
-		return nil // the viewer of a walk shows that event
+	case to.ids["scene-"+u.Fragment] > 0 || walkFragment.MatchString(u.Fragment) && to.ids["event-"+u.Fragment[1:]] > 0:
+		return nil // the viewer of a walk goes there
 	case to == from:
 		return fmt.Errorf("no id %q in this page", u.Fragment)
 	}
 	return fmt.Errorf("no id %q in %s", u.Fragment, to.path)
 }
 
-// walkFragment is the form of an address inside a walk.
+// walkFragment is the form of the address of an event in a walk.
 var walkFragment = regexp.MustCompile(`^e[0-9]+$`)
 
 // lineFragment is how GitHub names lines.

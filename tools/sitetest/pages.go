@@ -17,8 +17,8 @@ var views = []struct {
 	view
 	audits []string // functions of audit.js
 }{
-	{view{name: "light", width: 1280, height: 860}, []string{"contrasts", "layout"}},
-	{view{name: "dark", width: 1280, height: 860, dark: true, still: true}, []string{"contrasts", "motion"}},
+	{view{name: "light", width: 1280, height: 860}, []string{"contrast", "layout"}},
+	{view{name: "dark", width: 1280, height: 860, dark: true, still: true}, []string{"contrast", "motion"}},
 	{view{name: "phone", width: 390, height: 780, phone: true}, []string{"layout"}},
 }
 
@@ -49,14 +49,13 @@ func checkPage(r *report, b *browser, url string, p *page, shots string) error {
 			if err := t.eval("("+audit+")."+name+"()", &found); err != nil {
 				return err
 			}
-			check := v.name + " " + name
-			r.ran(p.path, check)
+			r.ran(p.path, name)
 			for _, f := range found {
-				r.fail(p.path, check, "%s", f)
+				r.fail(p.path, name, "%s: %s", v.name, f)
 			}
 		}
 		if !v.dark {
-			if err := checkNames(r, t, p.path, v.name+" names"); err != nil {
+			if err := checkNames(r, t, p.path, v.name); err != nil {
 				return err
 			}
 		}
@@ -112,7 +111,8 @@ func (n axNode) name() string {
 
 // checkNames looks for what has a role and no name, in the tree that the
 // browser makes for screen readers.
-func checkNames(r *report, t *tab, page, check string) error {
+func checkNames(r *report, t *tab, page, view string) error {
+	const check = "names"
 	r.ran(page, check)
 	var tree struct{ Nodes []axNode }
 	if err := t.do("Accessibility.getFullAXTree", nil, &tree); err != nil {
@@ -140,9 +140,9 @@ func checkNames(r *report, t *tab, page, check string) error {
 		if err != nil {
 			return err
 		}
-		r.fail(page, check, "%s without a name: %s", n.Role.Value, is)
+		r.fail(page, check, "%s: %s without a name: %s", view, n.Role.Value, is)
 	}
-	r.is(mains == 1, page, check, "%d main landmarks, want one", mains)
+	r.is(mains == 1, page, check, "%s: %d main landmarks, want one", view, mains)
 	return nil
 }
 

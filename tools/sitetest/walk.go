@@ -56,7 +56,7 @@ type walker struct {
 	t     *tab
 	url   string
 	page  string
-	check string
+	part  string // of the check
 	steps []step
 }
 
@@ -77,17 +77,17 @@ func checkWalk(r *report, b *browser, url string, s *site, p *page) error {
 	defer t.close()
 	w := &walker{r: r, t: t, url: url, page: p.path, steps: steps}
 	for _, part := range []struct {
-		check string
-		run   func(*walker) error
+		name string
+		run  func(*walker) error
 	}{
-		{"walk keys", (*walker).keys}, {"walk pointer", (*walker).pointer}, {"walk address", (*walker).address},
-		{"walk phone", (*walker).phone}, {"walk without scripts", func(w *walker) error { return w.plain(p) }},
+		{"keys", (*walker).keys}, {"pointer", (*walker).pointer}, {"address", (*walker).address},
+		{"phone", (*walker).phone}, {"without scripts", func(w *walker) error { return w.plain(p) }},
 	} {
-		w.check = part.check
+		w.part = part.name
 		if err := part.run(w); err != nil {
-			return fmt.Errorf("%s: %w", part.check, err)
+			return fmt.Errorf("%s: %w", part.name, err)
 		}
-		t.seen(r, p.path, part.check)
+		t.seen(r, p.path, "walk")
 	}
 	return nil
 }
@@ -123,15 +123,20 @@ func (w *walker) shows(i int, hash string, after string) error {
 		return err
 	}
 	count := fmt.Sprintf("%d of %d", i, len(w.steps))
-	w.r.is(got.Count == count, w.page, w.check, "%s: the counter says %q, want %q", after, got.Count, count)
-	w.r.is(got.Say != "" && got.Say == got.Want, w.page, w.check, "%s: it says %q, want %q", after, got.Say, got.Want)
-	w.r.is(got.Hash == hash, w.page, w.check, "%s: the address ends in %q, want %q", after, got.Hash, hash)
-	w.r.is(got.Away < 3, w.page, w.check, "%s: the cursor is %.0f pixels from event %d", after, got.Away, i)
+	w.is(got.Count == count, "%s: the counter says %q, want %q", after, got.Count, count)
+	w.is(got.Say != "" && got.Say == got.Want, "%s: it says %q, want %q", after, got.Say, got.Want)
+	w.is(got.Hash == hash, "%s: the address ends in %q, want %q", after, got.Hash, hash)
+	w.is(got.Away < 3, "%s: the cursor is %.0f pixels from event %d", after, got.Away, i)
 	if want := w.steps[i-1].Bytes; want != "" {
 		bytes := strings.ReplaceAll(got.Bytes, " ", "")
-		w.r.is(bytes == want, w.page, w.check, "%s: the bytes are %s, want %s", after, bytes, want)
+		w.is(bytes == want, "%s: the bytes are %s, want %s", after, bytes, want)
 	}
 	return nil
+}
+
+// is adds a finding unless ok holds.
+func (w *walker) is(ok bool, format string, args ...any) {
+	w.r.is(ok, w.page, "walk", "%s: %s", w.part, fmt.Sprintf(format, args...))
 }
 
 // inLane returns the next event of a goroutine in one direction.
@@ -259,8 +264,8 @@ func (w *walker) phone() error {
 		if err := w.t.eval(`document.querySelectorAll('.walk-lanes .event').length`, &events); err != nil {
 			return err
 		}
-		w.r.is(c.lanes(n), w.page, w.check, "%s: %d lanes", c.view.name, n)
-		w.r.is(events == len(w.steps), w.page, w.check, "%s: %d events are drawn, want %d", c.view.name, events, len(w.steps))
+		w.is(c.lanes(n), "%s: %d lanes", c.view.name, n)
+		w.is(events == len(w.steps), "%s: %d events are drawn, want %d", c.view.name, events, len(w.steps))
 		if err := w.shows(3, "#e3", c.view.name); err != nil {
 			return err
 		}
@@ -299,17 +304,17 @@ func (w *walker) plain(p *page) error {
 		}
 	}
 	n := len(w.steps)
-	w.r.is(got.Steps == n && got.Hidden == 0, w.page, w.check, "%d events, %d of them unseen, want %d and 0", got.Steps, got.Hidden, n)
-	w.r.is(got.Say == n, w.page, w.check, "%d sentences, want %d", got.Say, n)
-	w.r.is(got.Bytes == bytes, w.page, w.check, "bytes of %d events, want %d", got.Bytes, bytes)
-	w.r.is(!got.Stage, w.page, w.check, "the empty stage is shown")
+	w.is(got.Steps == n && got.Hidden == 0, "%d events, %d of them unseen, want %d and 0", got.Steps, got.Hidden, n)
+	w.is(got.Say == n, "%d sentences, want %d", got.Say, n)
+	w.is(got.Bytes == bytes, "bytes of %d events, want %d", got.Bytes, bytes)
+	w.is(!got.Stage, "the empty stage is shown")
 	tables := 0
 	for e := range p.elements() {
 		if e.Data == "table" && hasClass(e, "fields") && e.FirstChild != nil && e.FirstChild.Type == html.ElementNode {
 			tables++
 		}
 	}
-	w.r.is(tables > 0, w.page, w.check, "no fields are decoded")
+	w.is(tables > 0, "no fields are decoded")
 	return w.t.scripts(true)
 }
 
