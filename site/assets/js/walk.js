@@ -6,7 +6,7 @@
 //   ↑ ↓        the same within the goroutine        Enter      what caused it
 
 const LAYERS = ['socket', 'transport', 'callstack', 'cq', 'surface', 'stubs', 'application'];
-const ROW = 16, TOP = 54, LEFT = 8, LEAST = 96, MOST = 180; // pixels
+const ROW = 16, HEAD = 42, TOP = 14, LEFT = 8, LEAST = 80, MOST = 180; // pixels
 const NARROW = '(max-width: 48rem)';
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -51,7 +51,7 @@ class Walk {
   build() {
     this.stage.hidden = false;
     this.stage.innerHTML = `
-      <div class="walk-lanes" tabindex="0" aria-label="The events, a column for each goroutine"></div>
+      <div class="walk-lanes" role="group" tabindex="0" aria-label="The events, a column for each goroutine"></div>
       <div class="walk-card">
         <div class="walk-bar">
           <button type="button" class="prev" aria-label="The event before">←</button>
@@ -96,11 +96,13 @@ class Walk {
     const lane = Math.min(Math.max((this.lanesBox.clientWidth - 2 * LEFT) / names.length, LEAST), MOST), depth = (lane - 28) / 6;
     const width = LEFT * 2 + names.length * lane, height = TOP + this.events.length * ROW + 20;
     const svg = el('svg', { viewBox: `0 0 ${width} ${height}`, width, height, role: 'presentation' });
+    const heads = el('svg', { viewBox: `0 0 ${width} ${HEAD}`, width, height: HEAD, role: 'presentation', class: 'heads' });
     names.forEach((name, i) => {
       const x = LEFT + i * lane, [ep, ...rest] = name.split('/');
       el('rect', { x: x + 2, y: 0, width: lane - 4, height, class: `lane ${ep}` }, svg);
-      el('text', { x: x + lane / 2, y: 18, class: 'lane-end' }, svg, ep);
-      this.twoLines(svg, x + lane / 2, 32, rest.join('/').replace('http2 ', '').replace(`${ep} `, ''));
+      el('rect', { x: x + 2, y: 0, width: lane - 4, height: HEAD, class: `head ${ep}` }, heads);
+      el('text', { x: x + lane / 2, y: 18, class: 'lane-end' }, heads, ep);
+      el('text', { x: x + lane / 2, y: 32, class: 'lane-name' }, heads, rest.join('/').replace('http2 ', '').replace(`${ep} `, ''));
     });
     this.place = new Map(this.events.map((e, row) => [e.i, {
       x: LEFT + names.indexOf(column(e)) * lane + 14 + (6 - e.layer) * depth, y: TOP + row * ROW, column: column(e),
@@ -110,11 +112,7 @@ class Walk {
     for (const e of this.events) this.drawEvent(svg, e);
     this.chain = el('g', { class: 'chain' }, svg);
     this.cursor = el('circle', { r: 8, class: 'cursor' }, svg);
-    this.lanesBox.replaceChildren(svg);
-  }
-
-  twoLines(svg, x, y, text) {
-    el('text', { x, y, class: 'lane-name' }, svg, text);
+    this.lanesBox.replaceChildren(heads, svg);
   }
 
   /** drawThreads joins the events of each goroutine, in its order. */
