@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,12 +57,13 @@ type walker struct {
 	t     *tab
 	url   string
 	page  string
+	shots string // the folder for pictures; none if empty
 	part  string // of the check
 	steps []step
 }
 
 // checkWalk uses the viewer of a walk in all its ways.
-func checkWalk(r *report, b *browser, url string, s *site, p *page) error {
+func checkWalk(r *report, b *browser, url string, s *site, p *page, shots string) error {
 	trace := p.walk()
 	if trace == "" {
 		return nil
@@ -75,7 +77,7 @@ func checkWalk(r *report, b *browser, url string, s *site, p *page) error {
 		return err
 	}
 	defer t.close()
-	w := &walker{r: r, t: t, url: url, page: p.path, steps: steps}
+	w := &walker{r: r, t: t, url: url, page: p.path, shots: shots, steps: steps}
 	for _, part := range []struct {
 		name string
 		run  func(*walker) error
@@ -219,15 +221,23 @@ func (w *walker) pointer() error {
 	return nil
 }
 
-// address opens the walk at an event, and at one that it does not have.
+// address opens the walk at an event, and at one that it does not have. The
+// picture of that event is taken in each view.
 func (w *walker) address() error {
 	i := min(21, len(w.steps))
 	hash := "#e" + strconv.Itoa(i)
-	if err := w.visit(views[0].view, hash); err != nil {
-		return err
-	}
-	if err := w.shows(i, hash, "opened at "+hash); err != nil {
-		return err
+	for _, v := range slices.Backward(views) {
+		if err := w.visit(v.view, hash); err != nil {
+			return err
+		}
+		if err := w.shows(i, hash, "opened at "+hash+", "+v.name); err != nil {
+			return err
+		}
+		if w.shots != "" {
+			if err := w.t.shoot(filepath.Join(w.shots, shotName(w.page, hash[1:]+"-"+v.name))); err != nil {
+				return err
+			}
+		}
 	}
 	if err := w.t.eval(`location.hash = '#e2'`, nil); err != nil {
 		return err
