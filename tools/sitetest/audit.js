@@ -104,10 +104,10 @@
   /** layout: nothing is wider than the window, cut off, or on top of other text. */
   function layout() {
     const found = [];
-    const page = document.scrollingElement;
-    if (page.scrollWidth > innerWidth + 1) {
-      const wide = [...document.body.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e.parentElement));
-      found.push(`the page is ${page.scrollWidth} pixels wide, the window ${innerWidth}: ${wide.slice(0, 3).map(describe).join(', ')}`);
+    const page = document.scrollingElement, window = page.clientWidth; // a phone's innerWidth grows with the page
+    if (page.scrollWidth > window + 1) {
+      const wide = [...document.body.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > window + 1 && !scrolls(e.parentElement));
+      found.push(`the page is ${page.scrollWidth} pixels wide, the window ${window}: ${wide.slice(0, 3).map(describe).join(', ')}`);
     }
     const inPicture = new Map();
     for (const [e, style, box] of texts()) {

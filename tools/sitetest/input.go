@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"unicode/utf8"
@@ -67,6 +68,9 @@ func (t *tab) press(key string) error {
 	return t.do("Input.dispatchKeyEvent", p, nil)
 }
 
+// errNoElement says that there is nothing to click at.
+var errNoElement = errors.New("nothing matches")
+
 // click clicks into the middle of the first element that a selector matches.
 func (t *tab) click(selector string) error {
 	var at *struct{ X, Y float64 }
@@ -81,7 +85,7 @@ func (t *tab) click(selector string) error {
 		return err
 	}
 	if at == nil {
-		return fmt.Errorf("nothing matches %s", selector)
+		return fmt.Errorf("%w %s", errNoElement, selector)
 	}
 	for _, kind := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
 		p := map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}

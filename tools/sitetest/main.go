@@ -98,7 +98,7 @@ func browse(args []string) (*report, error) {
 		return nil, fmt.Errorf("search: %w", err)
 	}
 	for _, p := range s.pages {
-		if err := checkWalk(r, b, url, s, p, *shots); err != nil {
+		if err := checkWalk(r, b, url, s, p, *shots, ""); err != nil {
 			return nil, fmt.Errorf("%s: %w", p.path, err)
 		}
 	}

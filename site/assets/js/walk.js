@@ -109,8 +109,8 @@ class Walk {
     }]));
     this.arrows = el('g', { class: 'arrows' }, svg);
     this.drawThreads(svg, names);
-    for (const e of this.events) this.drawEvent(svg, e);
     this.chain = el('g', { class: 'chain' }, svg);
+    for (const e of this.events) this.drawEvent(svg, e);
     this.cursor = el('circle', { r: 8, class: 'cursor' }, svg);
     this.lanesBox.replaceChildren(heads, svg);
   }
