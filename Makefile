@@ -23,7 +23,7 @@ in-modules = for m in $(MODULES); do \
 	if [ -n "$$(cd $$m && $(GO) list -e ./... 2>/dev/null)" ]; then (cd $$m && $(1)) || exit 1; fi; done
 
 .PHONY: all help walk test fuzz fuzz-short test-full poison h2spec h2specd end2end attacks check fmt vet lint layers bars \
-	checkapi api generate checkgenerate bench cost release site serve quotes goldens clean
+	checkapi api generate checkgenerate bench cost release site site-test serve quotes goldens clean
 
 all: check test ## check and test: what a change must pass
 
@@ -46,9 +46,10 @@ fuzz: $(BIN)/testsum ## each fuzz target for FUZZTIME (5m)
 	@$(BIN)/testsum -only=fuzz -fuzztime=$(FUZZTIME)
 
 test-full: FUZZTIME = 1m
-test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m, make poison
+test-full: $(BIN)/testsum ## what is too long for the gate: no -short, each fuzz target for 1m, make poison, make site-test
 	@$(BIN)/testsum -full -timeout=30m -fuzztime=$(FUZZTIME)
 	@$(MAKE) --no-print-directory poison
+	@$(MAKE) --no-print-directory site-test
 
 poison: ## the tests of layers 4 and 5 in a build that fills released call blocks, so that late uses are found
 	@echo "test: released call blocks are filled"
@@ -164,15 +165,22 @@ quotes: $(BIN)/quote
 goldens:
 	@cd walkthroughs && $(GO) test ./... >/dev/null || (cd walkthroughs && $(GO) test ./...)
 
-site: $(BIN)/hugo quotes goldens ## the documentation, into site/public
+site: $(BIN)/hugo $(BIN)/sitetest quotes goldens ## the documentation, into site/public
 	@echo "site: building site/public"
-	@cd site && $(HUGO) --panicOnWarning --quiet --cleanDestinationDir
+	@cd site && { out=$$($(HUGO) --panicOnWarning --cleanDestinationDir 2>&1) || { echo "$$out"; exit 1; }; }
+	@$(BIN)/sitetest links -source https://$(MODULE)/blob/main/ -root . site/public
+
+site-test: site ## the site in a browser: every page, search, the walks by keyboard; pictures in site/screenshots
+	@echo "site: looking at each page in a browser"
+	@$(BIN)/sitetest browse -shots site/screenshots site/public
+	@echo "site: what must be found, and bad input"
+	@cd tools/sitetest && $(GO) test -count=1 -tags sitetest .
 
 serve: $(BIN)/hugo quotes ## build the site and serve it on port 1313, again after each change
 	@cd site && $(HUGO) server --panicOnWarning
 
 clean: ## remove what was built
-	rm -rf $(BIN) site/public site/resources site/data/quotes.json
+	rm -rf $(BIN) site/public site/resources site/screenshots site/data/quotes.json
 
 $(BIN)/testsum: $(wildcard tools/testsum/*.go tools/testsum/go.mod)
 	@cd tools/testsum && $(GO) build -o ../../$@ .
@@ -186,6 +194,9 @@ $(BIN)/h2spec $(BIN)/h2specd: tools/h2spec/go.mod
 
 $(BIN)/quote: $(wildcard tools/quote/*.go tools/quote/go.mod)
 	@cd tools/quote && $(GO) build -o ../../$@ .
+
+$(BIN)/sitetest: $(wildcard tools/sitetest/*.go tools/sitetest/*.js tools/sitetest/go.mod)
+	@cd tools/sitetest && $(GO) build -o ../../$@ .
 
 $(BIN)/hugo: tools/hugo/go.mod
 	@echo "building hugo, which takes some minutes the first time"

@@ -29,8 +29,6 @@
 //	name             started by     ends when
 //	(*browser).read  startBrowser   the browser closes its pipe
 //
-// net/http serves on its own. # Locks are taken in one order: tab.mu after browser.mu.
-//
 // # Locks
 //
 // browser.mu < tab.mu. Neither is held while something is written or awaited.
