@@ -1,4 +1,4 @@
-// Quote lists the declarations of the repository for the site, so that a page
+// Command quote lists the declarations of the repository for the site, so that a page
 // names code by package and symbol and never by line.
 //
 //	quote -root . -o site/data/quotes.json
