@@ -109,6 +109,7 @@
       const wide = [...document.body.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > window + 1 && !scrolls(e.parentElement));
       found.push(`the page is ${page.scrollWidth} pixels wide, the window ${window}: ${wide.slice(0, 3).map(describe).join(', ')}`);
     }
+    if (window > 1000) for (const t of document.querySelectorAll('table')) if (t.scrollWidth > t.clientWidth + 1) found.push(`cut: ${describe(t)}`);
     const inPicture = new Map();
     for (const [e, style, box] of texts()) {
       if (style.overflowX === 'hidden' && e.scrollWidth > e.clientWidth + 1 && style.textOverflow !== 'ellipsis' && !e.closest('.sr-only')) found.push(`cut: ${describe(e)}`);

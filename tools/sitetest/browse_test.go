@@ -165,3 +165,43 @@ func walkOf(t *testing.T, b *browser, dir, finding string) *report {
 	}
 	return r
 }
+
+// TestSearch: a chapter that the index does not have is missed.
+func TestSearch(t *testing.T) {
+	b := begin(t)
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(built)); err != nil {
+		t.Fatal(err)
+	}
+	indexes, err := filepath.Glob(filepath.Join(dir, "*.search-data*.json"))
+	if err != nil || len(indexes) == 0 {
+		t.Fatalf("the indexes are %v, %v", indexes, err)
+	}
+	for _, name := range indexes {
+		apply(t, name, edit{name, `/read/40-cq/`, `/read/00-one-call/`})
+	}
+	s, err := loadSite(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, stop, err := serve(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	r := &report{}
+	if err := checkSearch(r, b, url, s); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.findings) != 1 || !strings.HasPrefix(r.findings[0].what, `"cq" leads to`) {
+		t.Errorf("found %v", r.findings)
+	}
+}
+
+// TestMenu: a menu that does not open is found.
+func TestMenu(t *testing.T) {
+	r := look(t, begin(t), filepath.Join("testdata", "menu"))
+	if len(r.findings) != 1 || r.findings[0] != (finding{"/", "menu", "it shows 0 links"}) {
+		t.Errorf("found %v", r.findings)
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -59,8 +60,41 @@ func checkPage(r *report, b *browser, url string, p *page, shots string) error {
 				return err
 			}
 		}
+		if v.phone {
+			if err := checkMenu(r, t, p.path); err != nil {
+				return err
+			}
+		}
 		t.seen(r, p.path, "load")
 	}
+	return nil
+}
+
+// checkMenu opens the menu of a phone, if the page has one.
+func checkMenu(r *report, t *tab, page string) error {
+	const check = "menu"
+	err := t.click(".hamburger-menu")
+	if errors.Is(err, errNoElement) {
+		return nil
+	}
+	r.ran(page, check)
+	if err != nil {
+		return err
+	}
+	// It slides in.
+	links := 0
+	err = t.eval(`new Promise((done) => {
+		const seen = (e) => { const r = e.getBoundingClientRect(); return e.checkVisibility() && r.top >= 0 && r.bottom <= innerHeight; };
+		const look = (left) => {
+			const n = [...document.querySelectorAll('.sidebar-container a')].filter(seen).length;
+			if (n > 2 || left === 0) done(n); else setTimeout(look, 50, left - 1);
+		};
+		look(60);
+	})`, &links)
+	if err != nil {
+		return err
+	}
+	r.is(links > 2, page, check, "it shows %d links", links)
 	return nil
 }
 

@@ -345,5 +345,10 @@ func (w *walker) plain() error {
 	w.is(got.Bytes == bytes, "bytes of %d events, want %d", got.Bytes, bytes)
 	w.is(!got.Stage, "the empty stage is shown")
 	w.is(got.Fields == tables, "fields of %d events, want %d", got.Fields, tables)
+	if w.shots != "" {
+		if err := w.t.shoot(filepath.Join(w.shots, shotName(w.page, "plain"))); err != nil {
+			return err
+		}
+	}
 	return w.t.scripts(true)
 }
