@@ -25,13 +25,17 @@ const gracePeriod = time.Second
 // watch begins the time, if the call is over and not all has come back. The caller
 // holds a reference.
 func (g *grace) watch() {
-	w := g.c.load()
-	if !w.has(over) || w.has(broken) || w.outstanding() == 0 {
-		return
+	if g.c.load().waits() {
+		g.begin()
 	}
+}
+
+// begin looks again, under the lock: where all has come back meanwhile disarm has
+// been here and will not come again.
+func (g *grace) begin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.until.IsZero() {
+	if g.until.IsZero() && g.c.load().waits() {
 		g.c.owner.Ref()
 		g.beginLocked()
 	}
@@ -48,15 +52,19 @@ func (g *grace) beginLocked() {
 	g.until = time.Now().Add(gracePeriod)
 	if g.timer == nil {
 		g.timer = time.AfterFunc(gracePeriod, g.expire)
-	} else {
-		g.timer.Reset(gracePeriod)
+	} else if g.timer.Reset(gracePeriod) {
+		g.c.owner.Unref() // one more expire was to come, and is not any more
 	}
 }
 
-// disarm ends the time. The reference of a timer that fires already is dropped by
-// expire.
+// disarm ends the time, unless the filter was given something again. The reference
+// of a timer that fires already is dropped by expire.
 func (g *grace) disarm() {
 	g.mu.Lock()
+	if g.c.load().busy() {
+		g.mu.Unlock()
+		return
+	}
 	stopped := !g.until.IsZero() && g.timer.Stop()
 	g.until = time.Time{}
 	g.mu.Unlock()

@@ -328,19 +328,18 @@ func (c *guardCall) finish(l *loan, ops transport.OpSet, err error) {
 // end makes the callback of ops, which are ending, due. kept says that the filter
 // may still use the loan.
 func (c *guardCall) end(ops transport.OpSet, err error, kept bool) {
+	if ops == 0 {
+		return // and perhaps the guard is not busy
+	}
 	for left := ops; left != 0; left &= left - 1 {
 		s := &c.ops[index(left)]
 		s.err, s.kept = err, kept
 	}
 	for {
 		w := c.load()
-		now := w.take(ending, ops).put(due, ops)
-		turn := !w.has(running) && now.next(c.together) != 0
-		if turn {
-			now |= running
-		}
-		if c.swap(w, now) {
-			if turn {
+		// What is due belongs to whoever has set running, so it is looked at after that.
+		if c.swap(w, w.take(ending, ops).put(due, ops)|running) {
+			if !w.has(running) {
 				c.settle()
 			}
 			return

@@ -85,6 +85,9 @@ func (w ways) free(p place, n int) ways {
 // outstanding returns what is with the filter or below it.
 func (w ways) outstanding() transport.OpSet { return w.held() | w.at(below) }
 
+// waits reports whether the call is over and not all has come back.
+func (w ways) waits() bool { return w.has(over) && !w.has(broken) && w.outstanding() != 0 }
+
 // beforeEnd are the operations that recv_trailing_metadata waits for.
 const beforeEnd = transport.OpRecvInitialMetadata | transport.OpRecvMessage
 
