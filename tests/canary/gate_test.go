@@ -2,6 +2,7 @@ package canary
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -28,7 +29,8 @@ func TestGates(t *testing.T) {
 		case "refuse":
 			return denied.Err()
 		case "panic":
-			panic(r)
+			token, _ := r.Metadata.Get("authorization")
+			panic(fmt.Sprint("who is ", secret, token))
 		}
 		return nil
 	}

@@ -17,8 +17,10 @@
 //     text stays here: it goes to the log at level debug, for whoever is not known
 //     is told only what was written for it. A status message is cut at 1024 bytes,
 //     and is in no log and no trace.
+//   - Of an error that wraps a status, the status alone is for the client.
 //   - A hook that panics, or ends its goroutine, refuses with INTERNAL. The log has
-//     the stack, and the client is not told what happened.
+//     the stack, at most once in 10 s, and the type of what it panicked with. The
+//     client is not told what happened.
 //   - A call that ends while the hook is asked ends at once: recv_initial_metadata
 //     and recv_trailing_metadata fail with the reason, and ctx ends. The block of
 //     the call stays in use until the hook returns, and with it, over HTTP/2, its

@@ -3,7 +3,9 @@ package serverauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"unicode/utf8"
 
@@ -32,11 +34,24 @@ func (r *refusal) Error() string              { return r.facts.Error() }
 func (r *refusal) GRPCStatus() *status.Status { return r.st }
 func (r *refusal) Unwrap() error              { return &r.facts }
 
+// statusOf returns the status that the hook has written, nil for none. What it was
+// wrapped in was written for whoever reads errors here.
+func statusOf(err error) *status.Status {
+	var carrier interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &carrier) {
+		return nil
+	}
+	if st := carrier.GRPCStatus(); st.Code() != status.OK { // else it contradicts itself
+		return st
+	}
+	return nil
+}
+
 // refuse returns the refusal of a hook that returned err.
 func refuse(err error) error {
-	st, ok := status.FromError(err)
+	st := statusOf(err)
 	switch {
-	case !ok:
+	case st == nil:
 		st = status.New(status.Unauthenticated, unauthenticated)
 	case len(st.Message()) > maxMessage:
 		p := st.Proto()
@@ -71,11 +86,20 @@ func ended(why error) error {
 // if v is nil, ended its goroutine.
 func (c *call) interrupted(v any) error {
 	if v == nil {
-		c.ch.logger.Error("server_auth: the hook ended its goroutine", "method", c.request.Path)
+		c.ch.panics.Warn("server_auth: the hook ended its goroutine", "method", c.request.Path)
 	} else {
-		c.ch.logger.Error("server_auth: the hook panicked", "method", c.request.Path, "panic", v, "stack", string(debug.Stack()))
+		c.ch.panics.Warn("server_auth: the hook panicked", "method", c.request.Path, "panic", panicText(v), "stack", string(debug.Stack()))
 	}
 	return errInterrupted
+}
+
+// panicText describes what a panic was given: the runtime's own words, else only
+// the type, since it may quote a token.
+func panicText(v any) string {
+	if err, ok := v.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", v)
 }
 
 // logRefusal logs that a call was refused, and why if the client is not told.
@@ -84,8 +108,7 @@ func (c *call) logRefusal(err error) {
 	if !l.Enabled(context.Background(), slog.LevelDebug) {
 		return // clients can cause it, so it is to cost little
 	}
-	st, told := status.FromError(err)
-	if told {
+	if st := statusOf(err); st != nil {
 		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "code", st.Code().String())
 	} else {
 		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "error", err)

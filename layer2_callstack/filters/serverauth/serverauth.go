@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
+	"time"
 
+	"github.com/strata-grpc/strata/internal/warnlimit"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -77,9 +80,18 @@ func (c Config) Validate() error {
 }
 
 // New returns the filter. It serves servers.
-func New(cfg Config) callstack.Filter { return &filter{cfg} }
+func New(cfg Config) callstack.Filter { return &filter{cfg: cfg} }
 
-type filter struct{ cfg Config }
+// panicInterval is how long panics of the hook are counted, rather than warned of,
+// after a warning: whoever makes it panic could do so with each call.
+const panicInterval = 10 * time.Second
+
+type filter struct {
+	cfg Config
+
+	once   sync.Once
+	panics *slog.Logger // of all connections; set by once
+}
 
 func (f *filter) Name() string    { return Name }
 func (f *filter) Validate() error { return f.cfg.Validate() }
@@ -95,6 +107,8 @@ func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelE
 	if ch.logger == nil {
 		ch.logger = slog.Default()
 	}
+	f.once.Do(func() { f.panics = slog.New(warnlimit.New(ch.logger.Handler(), panicInterval)) })
+	ch.panics = f.panics
 	return ch, nil
 }
 
@@ -103,7 +117,8 @@ type channel struct {
 	cfg    Config
 	peer   *peer.Peer // nil in a stack without a transport
 	logger *slog.Logger
-	sink   trace.Sink // nil for none
+	panics *slog.Logger // where warnings are few
+	sink   trace.Sink   // nil for none
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -158,8 +159,8 @@ func TestRefusals(t *testing.T) {
 		{"a status with details", func(context.Context, *serverauth.Request) error { return detailed.Err() },
 			status.PermissionDenied, "not you", "code=PermissionDenied", "DEBUG"},
 		{"a status that is wrapped", func(context.Context, *serverauth.Request) error {
-			return fmt.Errorf("quota: %w", status.Error(status.ResourceExhausted, "try tomorrow"))
-		}, status.ResourceExhausted, "quota: rpc error: code = ResourceExhausted desc = try tomorrow", "code=ResourceExhausted", "DEBUG"},
+			return fmt.Errorf("quota of alice at 10.0.0.3: %w", status.Error(status.ResourceExhausted, "try tomorrow"))
+		}, status.ResourceExhausted, "try tomorrow", "code=ResourceExhausted", "DEBUG"},
 		{"an error that is no status", func(context.Context, *serverauth.Request) error {
 			return errors.New("dial tcp 10.0.0.3:5432: connection refused")
 		}, status.Unauthenticated, "the server did not accept who calls", "10.0.0.3", "DEBUG"},
@@ -169,12 +170,18 @@ func TestRefusals(t *testing.T) {
 			status.Unauthenticated, "the server did not accept who calls", "contradiction", "DEBUG"},
 		{"a long message", func(context.Context, *serverauth.Request) error { return status.Error(status.Unauthenticated, long) },
 			status.Unauthenticated, strings.Repeat("ä", 510) + "…", "code=Unauthenticated", "DEBUG"},
-		{"a panic", func(context.Context, *serverauth.Request) error { panic("the keys are at /etc/keys") },
-			status.Internal, "the server failed to find out who calls", "/etc/keys", "ERROR"},
+		{"a panic", func(_ context.Context, r *serverauth.Request) error {
+			panic(fmt.Errorf("whose is %v", r.Metadata.MD()))
+		},
+			status.Internal, "the server failed to find out who calls", "panic=*errors.errorString", "WARN"},
+		{"a panic with a token", func(_ context.Context, r *serverauth.Request) error {
+			token, _ := r.Metadata.Get("authorization")
+			panic("whose is " + token)
+		}, status.Internal, "the server failed to find out who calls", "panic=string", "WARN"},
 		{"a nil pointer", func(_ context.Context, r *serverauth.Request) error {
 			r.Peer = nil
 			return errors.New(r.Peer.Addr.String())
-		}, status.Internal, "the server failed to find out who calls", "nil pointer", "ERROR"},
+		}, status.Internal, "the server failed to find out who calls", "nil pointer", "WARN"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bothWays(t, func(t *testing.T, inline bool) {
@@ -239,6 +246,39 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 			t.Errorf("logged %q", &f.logs)
 		}
 		f.recycled(1)
+	})
+}
+
+// TestPanicsAreFewInTheLog: whoever finds out how to make a hook panic cannot fill
+// the log by it, from however many connections.
+func TestPanicsAreFewInTheLog(t *testing.T) {
+	bothWays(t, func(t *testing.T, inline bool) {
+		var logs bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&logs, nil))
+		b := callstack.NewBuilder("TEST")
+		b.Add(serverauth.New(serverauth.Config{Inline: inline, Process: func(context.Context, *serverauth.Request) error { panic("on purpose") }}))
+		b.Add(connected.New()).Terminal()
+		panics := func(calls int) string {
+			logs.Reset()
+			for range calls {
+				tr := &callstacktest.Transport{} // a connection
+				s, err := b.Build(callstack.ChannelArgs{Transport: tr, Logger: logger})
+				if err != nil {
+					t.Fatal(err)
+				}
+				f := &fixture{t: t, tr: tr, call: callstacktest.NewCall(s)}
+				_, st := f.begin()
+				headers(st)
+				f.recycled(1)
+			}
+			return logs.String()
+		}
+		for _, others := range []string{"others=0", "others=4"} {
+			if got := panics(5); strings.Count(got, "panicked") != 1 || !strings.Contains(got, others) {
+				t.Errorf("5 panics are logged as\n%swant one line with %s", got, others)
+			}
+			time.Sleep(10 * time.Second)
+		}
 	})
 }
 
