@@ -90,6 +90,7 @@ type channelConfig struct {
 type serverConfig struct {
 	endConfig
 
+	hooks          int // given by WithServerAuth
 	pending        PendingLimits
 	handshake      time.Duration
 	maxHandshakes  int
@@ -286,10 +287,10 @@ func WithPendingLimits(l PendingLimits) ServerOption {
 // WithServerAuth makes a hook decide about every call when its headers are there,
 // before the application hears of it and before any message is read. Who the hook
 // has found the caller to be is in [CallDetails]. One without a Process is a panic
-// of NewServer; of several the last counts. A server that ends does not wait for a
-// hook that ignores its context.
+// of NewServer, and so are two hooks: one of them would let in whom the other
+// refuses. A server that ends does not wait for a hook that ignores its context.
 func WithServerAuth(cfg serverauth.Config) ServerOption {
-	return serverOption(func(c *serverConfig) { c.stack.ServerAuth = &cfg })
+	return serverOption(func(c *serverConfig) { c.stack.ServerAuth, c.hooks = &cfg, c.hooks+1 })
 }
 
 // WithLimit bounds how many calls the server has at once and how many come in a

@@ -65,6 +65,9 @@ func NewServer(opts ...ServerOption) *Server {
 	for _, o := range opts {
 		o.applyServer(&s.cfg)
 	}
+	if n := s.cfg.hooks; n > 1 {
+		panic(fmt.Sprintf("surface: NewServer: option WithServerAuth was given %d times, want one hook, which asks the others", n))
+	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
 	s.cfg.nameLimits("server")
 	s.stacks = stacks.Server(serverFilter{}, s.cfg.stack)

@@ -206,16 +206,28 @@ await HEADERS stream=1 grpc-status=12`,
 	}
 }
 
-// TestServerAuthWithoutAHook: a server that was to ask somebody and has nobody to
-// ask is not made.
-func TestServerAuthWithoutAHook(t *testing.T) {
-	defer func() {
-		const want = "surface: NewServer: callstack: SERVER: filter \"server_auth\": option Process is nil, want a function that decides about calls"
-		if got := recover(); got != want {
-			t.Errorf("NewServer panicked with\n%v, want\n%v", got, want)
-		}
-	}()
-	NewServer(WithServerAuth(serverauth.Config{}))
+// TestBadServerAuth: a server that was to ask somebody and has nobody to ask is not
+// made, nor one that was to ask two, of whom one would not be heard.
+func TestBadServerAuth(t *testing.T) {
+	refuse := WithServerAuth(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return errors.New("no") }})
+	letIn := WithServerAuth(serverauth.Config{Process: func(context.Context, *serverauth.Request) error { return nil }})
+	for _, tc := range []struct {
+		opts []ServerOption
+		want string
+	}{
+		{[]ServerOption{WithServerAuth(serverauth.Config{})},
+			`surface: NewServer: callstack: SERVER: filter "server_auth": option Process is nil, want a function that decides about calls`},
+		{[]ServerOption{refuse, letIn}, "surface: NewServer: option WithServerAuth was given 2 times, want one hook, which asks the others"},
+	} {
+		func() {
+			defer func() {
+				if got := recover(); got != tc.want {
+					t.Errorf("NewServer panicked with\n%v, want\n%v", got, tc.want)
+				}
+			}()
+			NewServer(tc.opts...)
+		}()
+	}
 }
 
 // TestServerAuthTraced: events of calls that are asked about come in one order

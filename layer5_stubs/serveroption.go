@@ -123,6 +123,10 @@ type CallLimitConfig = limit.Config
 // a second, over all its connections; see [MaxConcurrentStreams] for those of one
 // connection. One more ends with RESOURCE_EXHAUSTED before any handler and before
 // its message is read. A call counts until its handler has returned.
+//
+// Whoever can connect can use it up: it comes before the hook of [ServerAuth], so that
+// no more calls than that are asked about, and those that the hook refuses have counted
+// too. What is to be shared out among callers who are known is for that hook to limit.
 func CallLimit(cfg CallLimitConfig) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithLimit(cfg)) })
 }
@@ -136,7 +140,8 @@ type AuthRequest = serverauth.Request
 // ServerAuth makes a hook decide about every call when its headers are there,
 // before any handler or interceptor and before a message is read. Handlers learn
 // from [Principal] who calls. An error of the hook ends the call: one of package
-// status as it stands; any other as UNAUTHENTICATED, and its text is not sent.
+// status as it stands; any other as UNAUTHENTICATED, and its text is not sent. Given
+// twice it is a panic of NewServer: one hook asks the others, if there are more.
 func ServerAuth(cfg ServerAuthConfig) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithServerAuth(cfg)) })
 }
