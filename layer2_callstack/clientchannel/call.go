@@ -201,9 +201,14 @@ func (c *call) stepLocked() bool {
 	return false
 }
 
-// dropLocked gives up the call's reference of a. Caller holds c.mu.
-func (c *call) dropLocked(a *subchannel.Attempt) {
+// dropLocked gives up the call's reference of a. Its filters are told by cancel, unless
+// that is nil because they have heard of the end: they may have started something that
+// would keep the connection's stack until it ends by itself. Caller holds c.mu.
+func (c *call) dropLocked(a *subchannel.Attempt, cancel *transport.StreamOpBatch) {
 	c.mu.Unlock()
+	if cancel != nil {
+		a.Stack.StartBatch(cancel)
+	}
 	a.Unref()
 	c.mu.Lock()
 }

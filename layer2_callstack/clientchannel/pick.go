@@ -24,7 +24,7 @@ func (c *call) pickLocked() bool {
 	switch {
 	case c.err != nil:
 		if a != nil {
-			c.dropLocked(a)
+			c.dropLocked(a, &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: c.err, Cause: c.errFrom})
 		}
 		return true
 	case a == nil:

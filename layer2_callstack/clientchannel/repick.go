@@ -138,16 +138,20 @@ func (c *call) swallow(err error) bool {
 }
 
 // takeBackLocked makes the call one that has no attempt, with the batches that
-// had gone down. It returns the attempt, for which the caller gives up the
-// call's reference. Caller holds c.mu and has set busy.
-func (c *call) takeBackLocked() *subchannel.Attempt {
-	r, old := &c.repick, c.attempt
+// had gone down. It returns the attempt, for which the caller gives up the call's
+// reference, and the cancel that its filters are told by if they have not heard of the
+// end. Caller holds c.mu and has set busy.
+func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.StreamOpBatch) {
+	r := &c.repick
+	old = c.attempt
+	ended := false
 	c.attempt, r.failing, r.refused = nil, false, old.Conn()
 	c.again++
 	for _, b := range r.passed {
 		if b != nil {
 			r.restoreLocked(b)
 			c.held.add(b)
+			ended = ended || b.Ops.Has(transport.OpRecvTrailingMetadata)
 		}
 	}
 	r.passed = heldBatches{}
@@ -159,7 +163,15 @@ func (c *call) takeBackLocked() *subchannel.Attempt {
 			}
 		}
 	}
-	return old
+	if !ended {
+		cancel = &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errTakenBack, Cause: c.held.initial().Cause}
+	}
+	return old, cancel
+}
+
+// errTakenBack is what the filters of a connection hear that has refused a call.
+var errTakenBack = &transport.Error{
+	Code: codeUnavailable, Layer: Name, Reason: "the call is picked again", Progress: transport.ProgressNotSent,
 }
 
 // reset forgets the call.

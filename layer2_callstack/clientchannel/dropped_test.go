@@ -1,0 +1,119 @@
+package clientchannel
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+)
+
+// A patient filter holds each call from its beginning until it is cancelled, as one
+// with a long timer does.
+type patient struct {
+	start     func() error
+	held      atomic.Int32
+	destroyed atomic.Int32
+}
+
+func (*patient) Name() string { return "patient" }
+
+func (f *patient) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &patientChannel{callstack.ChannelBase{Next: next}, f}, nil
+}
+
+type patientChannel struct {
+	callstack.ChannelBase
+	f *patient
+}
+
+func (ch *patientChannel) Destroy() { ch.f.destroyed.Add(1) }
+
+func (ch *patientChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &patientCall{CallBase: callstack.CallBase{Next: next}, f: ch.f}
+}
+
+type patientCall struct {
+	callstack.CallBase
+	f     *patient
+	owner transport.Owner
+}
+
+func (c *patientCall) Init(args *callstack.CallArgs) error {
+	c.owner = args.Owner
+	c.owner.Ref()
+	c.f.held.Add(1)
+	return c.f.start()
+}
+
+func (c *patientCall) StartBatch(b *transport.StreamOpBatch) {
+	c.Next.StartBatch(b)
+	if b.Ops.Has(transport.OpCancelStream) && c.owner != nil {
+		owner := c.owner
+		c.owner = nil
+		c.f.held.Add(-1)
+		owner.Unref()
+	}
+}
+
+// TestDroppedAttempts: the filters of a connection hear of it when a call is not to
+// go there after all. Otherwise what they have started for it would go on, and with
+// it the stack of a connection that is gone.
+func TestDroppedAttempts(t *testing.T) {
+	failed := &transport.Error{Code: status.Internal, Layer: "patient", Reason: "failed"}
+	for _, tc := range []struct {
+		name string
+		play func(w *world, f *patient, call *callstacktest.Call)
+	}{
+		{"the call is cancelled during the pick", func(_ *world, f *patient, call *callstacktest.Call) {
+			f.start = func() error {
+				call.Do(transport.OpCancelStream, cancelWith(errors.New("enough")))
+				return nil
+			}
+			call.Do(opsUnary)
+		}},
+		{"a filter fails as the call begins", func(_ *world, f *patient, call *callstacktest.Call) {
+			f.start = func() error { return failed }
+			call.Do(opsUnary)
+		}},
+		{"the connection refuses the call", func(w *world, _ *patient, call *callstacktest.Call) {
+			call.Do(opsUnary &^ transport.OpRecvTrailingMetadata)
+			w.unserve("a:1")
+			w.refuse(0)
+			call.Do(transport.OpCancelStream, cancelWith(errors.New("enough")))
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, func(t *testing.T) {
+				f := &patient{start: func() error { return nil }}
+				w := newWorld(t, func(cfg *Config) {
+					cfg.NewStack = func(tr transport.Transport, _ string) (*callstack.ChannelStack, error) {
+						b := callstack.NewBuilder("CLIENT_SUBCHANNEL")
+						b.Add(f)
+						b.Add(connectedFilter{}).Terminal()
+						return b.Build(callstack.ChannelArgs{Transport: tr})
+					}
+				})
+				w.holdSends = true
+				w.serve("a:1", nil)
+				w.resolve("a:1")
+				call := w.begin(callstack.CallArgs{})
+				tc.play(w, f, call)
+				call.Unref()
+				synctest.Wait()
+				if call.Recycled() != 1 || f.held.Load() != 0 {
+					t.Errorf("the call was recycled %d times, and the filter holds %d", call.Recycled(), f.held.Load())
+				}
+				w.close()
+				synctest.Wait()
+				if got := f.destroyed.Load(); got != 1 {
+					t.Errorf("%d stacks were destroyed, want 1", got)
+				}
+			})
+		})
+	}
+}
