@@ -89,6 +89,15 @@ type Starter interface {
 	Start()
 }
 
+// A Spender is a [CallElem] that can say whether the memory of its block may serve
+// another call: a guard, and whoever passes batches on to another stack with guards.
+type Spender interface {
+	// Spent reports whether something may refer to the last call still, which must
+	// not come upon another one then. It stays so. It is called after Reset, and by
+	// whoever has passed on batches to the stack, when all have ended.
+	Spent() bool
+}
+
 // ChannelArgs is what a channel stack is made from.
 type ChannelArgs struct {
 	// Transport is the connection below, nil in a stack without one.

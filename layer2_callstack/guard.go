@@ -38,12 +38,15 @@ import (
 // its own. After the first fault the guard ends all operations itself; the
 // filter still sees what comes back to it, so that it can tidy up, but nothing that
 // it does counts. The memory of the call is not used again, since the filter may
-// refer to it: see [CallStack.Reset].
+// refer to it: see [CallStack.Reset] and [Spender].
 //
 // What cannot be contained: a filter that does not return, or ends the goroutine it
 // was called on; a panic on a goroutine of its own; memory that it uses after it gave
-// it back, such as a message that it has passed on; a reference of the call's owner
-// that it drops twice. A filter that keeps an operation of a call that nobody cancels
+// it back, such as a message that it has passed on, or the application's own, such as
+// a list that it asked to have filled, when the call is over; a reference of the
+// call's owner that it drops twice. What a filter does with a call after its end is
+// told from the next one in the same memory as long as that has not begun; then it is
+// a fault in that one. A filter that keeps an operation of a call that nobody cancels
 // is taken for one that waits for something.
 //
 // A guard costs nothing where there is none: only filters that were registered with

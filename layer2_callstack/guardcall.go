@@ -117,6 +117,9 @@ func (c *guardCall) breakAtInit(fault *transport.Error) error {
 	return c.fault.Load()
 }
 
+// Spent reports whether the filter may refer to the call still.
+func (c *guardCall) Spent() bool { return c.spent.Load() || c.load().has(broken) }
+
 // Reset ends the call in the filter. From here on the floor lets nothing pass.
 func (c *guardCall) Reset() {
 	if c.load().has(broken) {

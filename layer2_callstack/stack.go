@@ -44,8 +44,8 @@ func (s *ChannelStack) NewCall() *CallStack {
 		if s, ok := next.(Starter); ok {
 			c.starters = append(c.starters, s)
 		}
-		if g, ok := next.(*guardCall); ok {
-			c.guards = append(c.guards, g)
+		if s, ok := next.(Spender); ok {
+			c.spenders = append(c.spenders, s)
 		}
 	}
 	if s.args.Trace != nil {
@@ -57,8 +57,8 @@ func (s *ChannelStack) NewCall() *CallStack {
 // A CallStack is the elements of one call at a time, from the top.
 type CallStack struct {
 	elems    []CallElem
-	starters []Starter    // those of elems that are, from the bottom
-	guards   []*guardCall // and those that are guards
+	starters []Starter // those of elems that are, from the bottom
+	spenders []Spender
 	// Args is what the present call began with.
 	Args CallArgs
 }
@@ -97,10 +97,16 @@ func (c *CallStack) Reset() (reusable bool) {
 		e.Reset()
 	}
 	c.Args = CallArgs{}
-	for _, g := range c.guards {
-		if g.spent.Load() {
-			return false
+	return !c.Spent()
+}
+
+// Spent reports whether something may refer to the last call even after its end, as a
+// filter may that broke a rule.
+func (c *CallStack) Spent() bool {
+	for _, s := range c.spenders {
+		if s.Spent() {
+			return true
 		}
 	}
-	return true
+	return false
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +16,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/inproc"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/transporttest/memconn"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -280,4 +282,64 @@ func (b *besideCall) finish() {
 		b.t.Errorf("the call beside ended with %v %q and %q", b.st.status.Code, b.st.status.Message, body)
 	}
 	b.c.Release()
+}
+
+// TestMemoryOfABrokenCall: what a filter has seen of a call in which it broke a rule
+// is of no other call, wherever the filter stands: it may hold on to that.
+func TestMemoryOfABrokenCall(t *testing.T) {
+	for _, link := range badLinks {
+		t.Run(link.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := &badFilter{}
+				f.bad.Store(true)
+				var breaks atomic.Bool
+				var mu sync.Mutex
+				seen := map[*metadata.List]bool{} // of each, whether its call was broken; guarded by mu
+				f.batch = func(next callstack.CallElem, b *transport.StreamOpBatch) {
+					lists := []*metadata.List{b.RecvInitialMetadata.MD, b.RecvTrailingMetadata.MD, b.SendInitialMetadata.MD}
+					mu.Lock()
+					for _, md := range lists {
+						if md != nil && seen[md] && !breaks.Load() {
+							t.Error("a list of the broken call is in another one")
+						}
+						if md != nil {
+							seen[md] = seen[md] || breaks.Load()
+						}
+					}
+					mu.Unlock()
+					if breaks.Load() {
+						panic("boom")
+					}
+					next.StartBatch(b)
+				}
+				atClient, atServer := link.at(f)
+				ch, _, _ := badChannelTo(t, link.http, atClient, atServer)
+				breaks.Store(true)
+				unlisted(t, ch)
+				synctest.Wait()
+				breaks.Store(false)
+				for range 20 {
+					unlisted(t, ch)
+				}
+				ch.Close()
+			})
+		})
+	}
+}
+
+// unlisted makes a call that brings no lists of its own.
+func unlisted(t *testing.T, ch *Channel) {
+	t.Helper()
+	c, err := ch.CreateCall(CallParams{Method: "/echo/Echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Release()
+	var st clientState
+	ops := []Op{opSendHeaders(), opSend("some"), opClose(), {Type: RecvInitialMetadata}, st.opMessage(), {Type: RecvStatusOnClient, StatusResult: &st.status}}
+	if e := c.StartBatch(ops, "unary"); e != CallOK {
+		t.Fatal(e)
+	}
+	c.Pluck("unary", nil)
+	text(st.message)
 }

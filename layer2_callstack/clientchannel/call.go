@@ -33,6 +33,8 @@ type call struct {
 
 	again int // attempts that came to nothing; written by whoever set busy
 
+	spent bool // a filter of a connection broke a rule; set by Reset
+
 	// Atomic: nil until the held batches have gone down. From then on batches
 	// need no lock.
 	direct atomic.Pointer[subchannel.Attempt]
@@ -77,6 +79,7 @@ func (c *call) watchesDeadline() bool { return !c.args.Deadline.IsZero() && !c.a
 // Reset forgets the call.
 func (c *call) Reset() {
 	if c.attempt != nil {
+		c.spent = c.attempt.Stack.Spent()
 		c.attempt.Unref()
 		c.attempt = nil
 	}
@@ -86,6 +89,10 @@ func (c *call) Reset() {
 	c.repick.reset()
 	c.args, c.err, c.errFrom, c.asked, c.timed, c.again = nil, nil, 0, false, false, 0
 }
+
+// Spent reports whether a filter of the connection may refer to the call, of which it
+// has seen all batches.
+func (c *call) Spent() bool { return c.spent }
 
 // StartBatch passes b on to the attempt, or holds it until there is one.
 func (c *call) StartBatch(b *transport.StreamOpBatch) {
