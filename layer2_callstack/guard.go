@@ -59,14 +59,20 @@ type guard struct {
 	next   ChannelElem
 
 	mu sync.Mutex // a leaf; nothing is called while it is held
-	// Guarded by mu: the last transport operations that the filter passed on.
-	passed [maxPassed]*transport.Op
+	// Guarded by mu: the last transport operations that the filter was given.
+	given  [maxGiven]givenOp
 	oldest int
 }
 
-// maxPassed is how many operations back a filter is watched for passing one on
+// maxGiven is how many operations back a filter is watched for passing one on
 // twice.
-const maxPassed = 8
+const maxGiven = 8
+
+// A givenOp is an operation that the filter is to pass on.
+type givenOp struct {
+	op     *transport.Op
+	passed bool
+}
 
 // newGuard makes the filter's element for a channel stack, inside a guard.
 func newGuard(f Filter, name string, args *ChannelArgs, next ChannelElem) (ChannelElem, error) {
@@ -105,11 +111,11 @@ func (g *guard) makeUser(c *guardCall) {
 // StartTransportOp gives op to the filter. What a filter that panics has not
 // passed on is passed on for it.
 func (g *guard) StartTransportOp(op *transport.Op) {
-	g.forget(op)
+	g.expect(op)
 	defer func() {
 		if p := recover(); p != nil {
 			g.panicked("StartTransportOp", p)
-			if g.remember(op) {
+			if g.pass(op) {
 				opDown(g.next, op)
 			}
 		}
@@ -136,25 +142,35 @@ func (g *guard) panicked(method string, p any) {
 	g.faults.report(g.name, fmt.Sprintf("panicked in %s: %v", method, p))
 }
 
-// forget makes op one that was not passed on: who made it may use it again.
-func (g *guard) forget(op *transport.Op) {
+// expect notes that the filter is given op: who made it may use it again.
+func (g *guard) expect(op *transport.Op) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if i := slices.Index(g.passed[:], op); i >= 0 {
-		g.passed[i] = nil
+	if i := g.indexLocked(op); i >= 0 {
+		g.given[i].passed = false
+		return
 	}
+	g.given[g.oldest] = givenOp{op: op}
+	g.oldest = (g.oldest + 1) % maxGiven
 }
 
-// remember notes that op is passed on. It reports false if it was already.
-func (g *guard) remember(op *transport.Op) bool {
+// pass notes that op is passed on. It reports false if it was already. One that the
+// filter has made itself is its own to use as often as it wants.
+func (g *guard) pass(op *transport.Op) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if slices.Contains(g.passed[:], op) {
-		return false
+	i := g.indexLocked(op)
+	if i < 0 {
+		return true
 	}
-	g.passed[g.oldest] = op
-	g.oldest = (g.oldest + 1) % maxPassed
-	return true
+	passed := g.given[i].passed
+	g.given[i].passed = true
+	return !passed
+}
+
+// indexLocked returns where op is noted, less than 0 if it is not. Caller holds g.mu.
+func (g *guard) indexLocked(op *transport.Op) int {
+	return slices.IndexFunc(g.given[:], func(o givenOp) bool { return o.op == op })
 }
 
 // A channelFloor is a guard as the filter's next element.
@@ -166,7 +182,7 @@ func (f *channelFloor) StartTransportOp(op *transport.Op) {
 	switch {
 	case op == nil:
 		g.faults.report(g.name, "passed on a transport operation that is nil")
-	case !g.remember(op):
+	case !g.pass(op):
 		g.faults.report(g.name, "passed on a transport operation twice")
 	default:
 		opDown(g.next, op)

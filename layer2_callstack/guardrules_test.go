@@ -121,6 +121,22 @@ func TestGuardTransportOps(t *testing.T) {
 	}
 }
 
+// TestGuardTransportOpsOfItsOwn: a filter may use the operation that it has made
+// as often as it wants.
+func TestGuardTransportOpsOfItsOwn(t *testing.T) {
+	own := &transport.Op{EnterIdle: true}
+	r := newRig(t, callstacktest.Client, &rogue{op: func(next callstack.ChannelElem, op *transport.Op) {
+		next.StartTransportOp(own)
+		next.StartTransportOp(op)
+	}})
+	for range 3 {
+		r.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{}})
+	}
+	if got := r.tr.Ops(); len(got) != 6 || got[2] != own || r.log.Len() != 0 {
+		t.Errorf("the transport got %d operations, want 6; the log has %q", len(got), &r.log)
+	}
+}
+
 // TestGuardDestroy: a panic in Destroy does not keep the elements below from it.
 func TestGuardDestroy(t *testing.T) {
 	var log []string
