@@ -44,7 +44,8 @@ type ChannelElem interface {
 	// element below. It is called when a block is made, not for each call.
 	NewCall(next CallElem) CallElem
 
-	// StartTransportOp carries out op or passes it on.
+	// StartTransportOp carries out op or passes it on before it returns: op itself,
+	// changed perhaps, or another one with what it has. A ping it may answer later.
 	StartTransportOp(op *transport.Op)
 
 	// Destroy ends what the element has started. It is called once, after

@@ -94,7 +94,7 @@ func passedThrough() bool {
 		switch _, fn, _ := strings.Cut(f.Function, pkg); fn {
 		case "batchDown", "opDown", "runUp":
 			return true
-		case "(*guard).makeUser", "(*guard).StartTransportOp", "(*guard).Destroy",
+		case "(*guard).makeUser", "(*guard).giveOp", "(*guard).Destroy",
 			"(*guardCall).init", "(*guardCall).start", "(*guardCall).reset", "(*guardCall).give", "(*guardCall).giveBack":
 			if panicking {
 				return false

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -72,6 +73,7 @@ const maxGiven = 8
 type givenOp struct {
 	op     *transport.Op
 	passed bool
+	owed   opParts // not passed on in any operation
 }
 
 // newGuard makes the filter's element for a channel stack, inside a guard.
@@ -108,19 +110,33 @@ func (g *guard) makeUser(c *guardCall) {
 	}
 }
 
-// StartTransportOp gives op to the filter. What a filter that panics has not
-// passed on is passed on for it.
+// StartTransportOp gives op to the filter. What a filter that panics, or is deaf, has
+// not passed on is passed on for it: without it a server would never end.
 func (g *guard) StartTransportOp(op *transport.Op) {
+	given := *op // which the filter may change
 	g.expect(op)
+	panicked := g.giveOp(op)
+	if panicked && g.pass(op) {
+		opDown(g.next, op)
+	}
+	if rest, names := g.owed(op, &given); names != "" {
+		if !panicked {
+			g.faults.report(g.name, "did not pass on "+names)
+		}
+		opDown(g.next, rest)
+	}
+}
+
+// giveOp reports whether the filter panicked.
+func (g *guard) giveOp(op *transport.Op) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			g.panicked("StartTransportOp", p)
-			if g.pass(op) {
-				opDown(g.next, op)
-			}
+			panicked = true
 		}
 	}()
 	g.user.StartTransportOp(op)
+	return false
 }
 
 // Destroy ends the filter's element.
@@ -146,31 +162,97 @@ func (g *guard) panicked(method string, p any) {
 func (g *guard) expect(op *transport.Op) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if i := g.indexLocked(op); i >= 0 {
-		g.given[i].passed = false
-		return
+	i := g.indexLocked(op)
+	if i < 0 {
+		i = g.oldest
+		g.oldest = (g.oldest + 1) % maxGiven
 	}
-	g.given[g.oldest] = givenOp{op: op}
-	g.oldest = (g.oldest + 1) % maxGiven
+	g.given[i] = givenOp{op: op, owed: partsOf(op)}
 }
 
 // pass notes that op is passed on. It reports false if it was already. One that the
-// filter has made itself is its own to use as often as it wants.
+// filter has made itself, in the place of another perhaps, is its own to use as often
+// as it wants.
 func (g *guard) pass(op *transport.Op) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.indexLocked(op)
-	if i < 0 {
-		return true
+	if i >= 0 {
+		twice := g.given[i].passed
+		g.given[i].passed = true
+		g.given[i].owed &^= partsOf(op)
+		return !twice
 	}
-	passed := g.given[i].passed
-	g.given[i].passed = true
-	return !passed
+	for i := range g.given {
+		g.given[i].owed &^= partsOf(op)
+	}
+	return true
+}
+
+// owed returns what of op, as it was given, the filter has not passed on, and the
+// names of that. It counts as passed on then.
+func (g *guard) owed(op, given *transport.Op) (rest *transport.Op, names string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := g.indexLocked(op)
+	if i < 0 || g.given[i].owed == 0 {
+		return nil, ""
+	}
+	owed := g.given[i].owed
+	g.given[i].passed, g.given[i].owed = true, 0
+	return owed.of(given)
 }
 
 // indexLocked returns where op is noted, less than 0 if it is not. Caller holds g.mu.
 func (g *guard) indexLocked(op *transport.Op) int {
 	return slices.IndexFunc(g.given[:], func(o givenOp) bool { return o.op == op })
+}
+
+// opParts are the parts of a transport operation that a filter passes on before it
+// returns. A ping it may answer itself, and it may want no idleness.
+type opParts uint8
+
+const (
+	partAccept opParts = 1 << iota
+	partGoaway
+	partDisconnect
+	partStartWatch
+	partStopWatch
+)
+
+// partsOf returns what op has.
+func partsOf(op *transport.Op) (p opParts) {
+	for part, has := range map[opParts]bool{
+		partAccept: op.Accept != nil, partGoaway: op.Goaway != nil, partDisconnect: op.Disconnect != nil,
+		partStartWatch: op.StartWatch != nil, partStopWatch: op.StopWatch != nil,
+	} {
+		if has {
+			p |= part
+		}
+	}
+	return p
+}
+
+// of returns an operation with the parts p of op, and their names.
+func (p opParts) of(op *transport.Op) (part *transport.Op, names string) {
+	part = &transport.Op{}
+	var all []string
+	if p&partAccept != 0 {
+		part.Accept, all = op.Accept, append(all, "Accept")
+	}
+	if p&partGoaway != 0 {
+		part.Goaway, all = op.Goaway, append(all, "Goaway")
+	}
+	if p&partDisconnect != 0 {
+		part.Disconnect, all = op.Disconnect, append(all, "Disconnect")
+	}
+	if p&partStartWatch != 0 {
+		part.StartWatch, all = op.StartWatch, append(all, "StartWatch")
+	}
+	if p&partStopWatch != 0 {
+		part.StopWatch, all = op.StopWatch, append(all, "StopWatch")
+	}
+	return part, strings.Join(all, " ")
 }
 
 // A channelFloor is a guard as the filter's next element.

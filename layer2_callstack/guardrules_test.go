@@ -3,6 +3,7 @@ package callstack_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,6 +135,54 @@ func TestGuardTransportOpsOfItsOwn(t *testing.T) {
 	}
 	if got := r.tr.Ops(); len(got) != 6 || got[2] != own || r.log.Len() != 0 {
 		t.Errorf("the transport got %d operations, want 6; the log has %q", len(got), &r.log)
+	}
+}
+
+// TestGuardTransportOpsThatAreKept: what has to get below for a connection to begin
+// and to end gets there, once. A filter may put others in the place of the parts.
+func TestGuardTransportOpsThatAreKept(t *testing.T) {
+	disconnect := transport.Op{Disconnect: errLost, Ping: &transport.Ping{}}
+	for _, tc := range []struct {
+		name  string
+		op    func(next callstack.ChannelElem, op *transport.Op)
+		given transport.Op
+		want  []transport.Op // without a ping that the filter keeps
+		fault string
+	}{
+		{"a deaf filter", func(callstack.ChannelElem, *transport.Op) {}, disconnect,
+			[]transport.Op{{Disconnect: errLost}}, "did not pass on Disconnect"},
+		{"deaf, with a ping alone", func(callstack.ChannelElem, *transport.Op) {}, transport.Op{Ping: disconnect.Ping}, nil, ""},
+		{"a part is taken out", func(next callstack.ChannelElem, op *transport.Op) {
+			op.Disconnect = nil
+			next.StartTransportOp(op)
+		}, disconnect, []transport.Op{{Ping: disconnect.Ping}, {Disconnect: errLost}}, "did not pass on Disconnect"},
+		{"a part is another", func(next callstack.ChannelElem, op *transport.Op) {
+			op.Disconnect = errCancel
+			next.StartTransportOp(op)
+		}, disconnect, []transport.Op{{Disconnect: errCancel, Ping: disconnect.Ping}}, ""},
+		{"another in its place", func(next callstack.ChannelElem, _ *transport.Op) {
+			next.StartTransportOp(&transport.Op{Disconnect: errCancel})
+		}, disconnect, []transport.Op{{Disconnect: errCancel}}, ""},
+		{"a panic with a part taken out", func(next callstack.ChannelElem, op *transport.Op) {
+			op.Disconnect = nil
+			panic("boom")
+		}, disconnect, []transport.Op{{Ping: disconnect.Ping}, {Disconnect: errLost}}, "panicked in StartTransportOp: boom"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, callstacktest.Server, &rogue{op: tc.op})
+			op := tc.given
+			r.stack.StartTransportOp(&op)
+			var got []transport.Op
+			for _, op := range r.tr.Ops() {
+				got = append(got, *op)
+			}
+			if !slices.Equal(got, tc.want) {
+				t.Errorf("the transport got %+v, want %+v", got, tc.want)
+			}
+			if log := r.log.String(); (log == "") != (tc.fault == "") || !strings.Contains(log, tc.fault) {
+				t.Errorf("the log has %q, want %q", log, tc.fault)
+			}
+		})
 	}
 }
 

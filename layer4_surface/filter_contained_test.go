@@ -343,3 +343,51 @@ func unlisted(t *testing.T, ch *Channel) {
 	c.Pluck("unary", nil)
 	text(st.message)
 }
+
+// A deafFilter passes on no operation of a connection.
+type deafFilter struct{}
+
+func (deafFilter) Name() string { return "deaf" }
+
+func (deafFilter) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &deafChannel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type deafChannel struct{ callstack.ChannelBase }
+
+func (*deafChannel) StartTransportOp(*transport.Op) {}
+
+func (*deafChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &callstack.CallBase{Next: next}
+}
+
+// TestDeafFilter: a filter that passes on no operation keeps no connection from
+// beginning, and no channel or server from ending.
+func TestDeafFilter(t *testing.T) {
+	deaf := stacks.Extra{Filter: deafFilter{}}
+	for _, tc := range []struct {
+		name     string
+		http     bool
+		atClient ChannelOption
+		atServer ServerOption
+		want     string
+	}{
+		{"channel filter", true, WithChannelFilter(deaf), nil, "did not pass on StartWatch"},
+		{"connection filter in the process", false, WithFilter(deaf), nil, "did not pass on "},
+		{"server filter", true, nil, WithFilter(deaf), "did not pass on Accept StartWatch"},
+		{"server filter in the process", false, nil, WithFilter(deaf), "did not pass on Accept StartWatch"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ch, _, log := badChannelTo(t, tc.http, tc.atClient, tc.atServer)
+				if st, _ := echo(t, ch, CallParams{}, "x"); st.Code != status.OK {
+					t.Errorf("the call ended with %v %q", st.Code, st.Message)
+				}
+				ch.Close()
+				if got := log.String(); !strings.Contains(got, tc.want) {
+					t.Errorf("the log has %q, want %q", got, tc.want)
+				}
+			})
+		})
+	}
+}
