@@ -169,6 +169,30 @@ func TestLines(t *testing.T) {
 	}
 }
 
+// TestNoAnswerOfAnotherCall: a call that is not answered has not the status of the
+// one that was in its block before.
+func TestNoAnswerOfAnotherCall(t *testing.T) {
+	var out bytes.Buffer
+	c, st := begin(t, calllog.Config{Logger: logTo(&out), Level: slog.LevelInfo}, callstacktest.Server)
+	for use, want := range []string{"code=OK", "code=Canceled"} {
+		out.Reset()
+		c.Do(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
+		st.Headers(callstacktest.Server.FillHeaders, nil)
+		if use == 0 {
+			c.Do(transport.OpSendTrailingMetadata, trailers(status.OK, true))
+		}
+		st.Trailers(nil, nil)
+		if got := out.String(); !strings.Contains(got, want) {
+			t.Errorf("call %d is logged as %swant %s", use+1, got, want)
+		}
+		c.Unref()
+		if err := c.Begin(callstacktest.Server.Args()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Unref()
+}
+
 // TestLineBeforeTheEnd: the line is there when the application learns of the end.
 func TestLineBeforeTheEnd(t *testing.T) {
 	var out bytes.Buffer

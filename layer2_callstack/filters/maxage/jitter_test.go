@@ -26,7 +26,7 @@ func TestJitter(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := jittered(tc.age, tc.r)
-			if diff := got - tc.want; diff < -1024 || diff > 1024 || tc.age < time.Second && diff != 0 {
+			if diff := float64(got) - float64(tc.want); diff < -1024 || diff > 1024 || tc.age < time.Second && diff != 0 {
 				t.Errorf("jittered(%v, %v) = %v, want %v", tc.age, tc.r, got, tc.want)
 			}
 		})

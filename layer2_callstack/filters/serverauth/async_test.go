@@ -51,9 +51,15 @@ func ask(t *testing.T, left time.Duration) (*fixture, *slow, context.Context, *c
 
 // TestContextOfHook: it has the call's deadline, and ends when the hook returns.
 func TestContextOfHook(t *testing.T) {
+	for _, left := range []time.Duration{time.Second, 0} {
+		t.Run(left.String(), func(t *testing.T) { testContextOfHook(t, left) })
+	}
+}
+
+func testContextOfHook(t *testing.T, left time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
-		f, hook, ctx, b, st := ask(t, time.Second)
-		if d, ok := ctx.Deadline(); !ok || time.Until(d) != time.Second {
+		f, hook, ctx, b, st := ask(t, left)
+		if d, ok := ctx.Deadline(); ok != (left > 0) || ok && time.Until(d) != left {
 			t.Errorf("the deadline of the context is %v, %t", d, ok)
 		}
 		if ctx.Err() != nil {

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode/utf8"
+	"weak"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -138,6 +139,26 @@ func TestLetIn(t *testing.T) {
 	})
 }
 
+// TestForgotten: a block that waits for its next call keeps nothing of the last.
+func TestForgotten(t *testing.T) {
+	type user struct{ name [64]byte }
+	var known weak.Pointer[user]
+	f := setup(t, serverauth.Config{Inline: true, Process: func(_ context.Context, r *serverauth.Request) error {
+		u := new(user)
+		known, r.Principal = weak.Make(u), u
+		return nil
+	}})
+	_, st := f.begin()
+	headers(st)
+	st.Trailers(nil, nil)
+	f.call.Unref()
+	runtime.GC()
+	if known.Value() != nil || f.call.Recycled() != 1 {
+		t.Errorf("the principal is kept, and the block was recycled %d times", f.call.Recycled())
+	}
+	runtime.KeepAlive(f)
+}
+
 // TestRefusals: what the client is told, and what stays here.
 func TestRefusals(t *testing.T) {
 	detailed, err := status.New(status.PermissionDenied, "not you").WithDetails(durationpb.New(7))
@@ -170,6 +191,9 @@ func TestRefusals(t *testing.T) {
 			status.Unauthenticated, "the server did not accept who calls", "contradiction", "DEBUG"},
 		{"a long message", func(context.Context, *serverauth.Request) error { return status.Error(status.Unauthenticated, long) },
 			status.Unauthenticated, strings.Repeat("ä", 510) + "…", "code=Unauthenticated", "DEBUG"},
+		{"a message of a byte too many", func(context.Context, *serverauth.Request) error {
+			return status.Error(status.Unauthenticated, long[:1022]+"xxx")
+		}, status.Unauthenticated, strings.Repeat("ä", 510) + "…", "code=Unauthenticated", "DEBUG"},
 		{"a panic", func(_ context.Context, r *serverauth.Request) error {
 			panic(fmt.Errorf("whose is %v", r.Metadata.MD()))
 		},
