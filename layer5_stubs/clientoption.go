@@ -110,6 +110,9 @@ func WithTransportCredentials(creds credentials.TransportCredentials) DialOption
 // WithPerRPCCredentials has every call send what creds return, such as
 // credentials.NewBearerToken; given again it adds more. Those that are secrets go
 // out on secure connections only: a client in plain text is not made with them.
+//
+// Other than in grpc-go, the context that creds are given has not the values of the
+// call's. What is in those an interceptor can put into [PerRPCCredentials].
 func WithPerRPCCredentials(creds credentials.PerRPCCredentials) DialOption {
 	return passOn(surface.WithPerRPCCredentials(creds))
 }

@@ -15,8 +15,8 @@ import (
 type PerRPCCredentials interface {
 	// GetRequestMetadata returns the fields to be sent with a call. uri is
 	// what the credentials are for, as [RequestURI] returns it. It may take
-	// its time, and ends when ctx does, which carries a [RequestInfo]. Nobody
-	// changes the map that it returns.
+	// its time, and ends when ctx does, which carries a [RequestInfo] and no value
+	// of the application's. Nobody changes the map that it returns.
 	GetRequestMetadata(ctx context.Context, uri ...string) (map[string]string, error)
 
 	// RequireTransportSecurity reports whether the fields are secrets, which
