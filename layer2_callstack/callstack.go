@@ -70,9 +70,10 @@ type ChannelElem interface {
 // apart from what it remembers of another. Callbacks on the way up never run
 // at the same time for one call.
 type CallElem interface {
-	// Init begins a call. It does not chain: the stack calls each element,
-	// from the bottom, and nothing may come back meanwhile; see [Starter]. An error does not stop the others; the first one cancels
-	// the call after all are initialised.
+	// Init begins a call. It does not chain: the stack calls each element, from
+	// the bottom, and nothing may come back meanwhile; see [Starter]. An error
+	// does not stop the others; the first one cancels the call after all are
+	// initialised.
 	Init(args *CallArgs) error
 
 	// StartBatch handles a batch on its way down.
