@@ -88,7 +88,11 @@ func runUp(done transport.Done, err error) { done.Run(err) }
 func passedThrough() bool {
 	const pkg = "layer2_callstack."
 	pcs := make([]uintptr, 256)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	n := runtime.Callers(1, pcs)
+	for ; n == len(pcs); n = runtime.Callers(1, pcs) { // who panicked may be deep down
+		pcs = make([]uintptr, 2*n)
+	}
+	frames := runtime.CallersFrames(pcs[:n])
 	for panicking := false; ; {
 		f, more := frames.Next()
 		switch _, fn, _ := strings.Cut(f.Function, pkg); fn {

@@ -3,7 +3,6 @@ package callstack_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -53,6 +52,19 @@ func TestGuardLetsOthersPanic(t *testing.T) {
 			})
 			r.tr.Streams()[0].Message(nil, nil)
 		}},
+		{"deep down in a callback above", func(r *rig, c *callstacktest.Call) {
+			var dive func(n int)
+			dive = func(n int) {
+				if n == 0 {
+					panic("of another")
+				}
+				dive(n - 1)
+			}
+			c.Do(transport.OpRecvMessage, func(b *callstacktest.Batch) {
+				b.RecvMessage.Ready = doneFunc(func(error) { dive(1000) })
+			})
+			r.tr.Streams()[0].Message(nil, nil)
+		}},
 		{"of the element below", func(r *rig, c *callstacktest.Call) {
 			r.tr.OnBatch = func(*callstacktest.Stream, *transport.StreamOpBatch) { panic("of another") }
 			c.Do(transport.OpSendMessage)
@@ -74,114 +86,6 @@ func TestGuardLetsOthersPanic(t *testing.T) {
 			}()
 			tc.do(r, c)
 			t.Error("the panic was stopped")
-		})
-	}
-}
-
-// TestGuardTransportOps: an operation on the connection gets below once, whatever
-// the filter makes of it.
-func TestGuardTransportOps(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		op   func(next callstack.ChannelElem, op *transport.Op)
-		want string // in the log
-	}{
-		{"a panic before it is passed on", func(callstack.ChannelElem, *transport.Op) { panic("boom") }, "panicked in StartTransportOp: boom"},
-		{"a panic after that", func(next callstack.ChannelElem, op *transport.Op) {
-			next.StartTransportOp(op)
-			panic("boom")
-		}, "panicked in StartTransportOp: boom"},
-		{"twice", func(next callstack.ChannelElem, op *transport.Op) {
-			next.StartTransportOp(op)
-			next.StartTransportOp(op)
-		}, "passed on a transport operation twice"},
-		{"and nil", func(next callstack.ChannelElem, op *transport.Op) {
-			next.StartTransportOp(nil)
-			next.StartTransportOp(op)
-		}, "passed on a transport operation that is nil"},
-		{"and the end of the stack below", func(next callstack.ChannelElem, op *transport.Op) {
-			next.Destroy()
-			next.StartTransportOp(op)
-		}, ""},
-		{"as is right", func(next callstack.ChannelElem, op *transport.Op) { next.StartTransportOp(op) }, ""},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			f := &rogue{op: tc.op}
-			r := newRig(t, callstacktest.Client, f)
-			op := &transport.Op{Goaway: &transport.Goaway{}}
-			for n := range 2 * 8 { // the same memory once more is another operation
-				r.stack.StartTransportOp(op)
-				if got := r.tr.Ops(); len(got) != n+1 || got[n] != op {
-					t.Fatalf("the transport got %d operations, want %d", len(got), n+1)
-				}
-			}
-			if log := r.log.String(); (log == "") != (tc.want == "") || !strings.Contains(log, tc.want) {
-				t.Errorf("the log has %q, want %q", log, tc.want)
-			}
-		})
-	}
-}
-
-// TestGuardTransportOpsOfItsOwn: a filter may use the operation that it has made
-// as often as it wants.
-func TestGuardTransportOpsOfItsOwn(t *testing.T) {
-	own := &transport.Op{EnterIdle: true}
-	r := newRig(t, callstacktest.Client, &rogue{op: func(next callstack.ChannelElem, op *transport.Op) {
-		next.StartTransportOp(own)
-		next.StartTransportOp(op)
-	}})
-	for range 3 {
-		r.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{}})
-	}
-	if got := r.tr.Ops(); len(got) != 6 || got[2] != own || r.log.Len() != 0 {
-		t.Errorf("the transport got %d operations, want 6; the log has %q", len(got), &r.log)
-	}
-}
-
-// TestGuardTransportOpsThatAreKept: what has to get below for a connection to begin
-// and to end gets there, once. A filter may put others in the place of the parts.
-func TestGuardTransportOpsThatAreKept(t *testing.T) {
-	disconnect := transport.Op{Disconnect: errLost, Ping: &transport.Ping{}}
-	for _, tc := range []struct {
-		name  string
-		op    func(next callstack.ChannelElem, op *transport.Op)
-		given transport.Op
-		want  []transport.Op // without a ping that the filter keeps
-		fault string
-	}{
-		{"a deaf filter", func(callstack.ChannelElem, *transport.Op) {}, disconnect,
-			[]transport.Op{{Disconnect: errLost}}, "did not pass on Disconnect"},
-		{"deaf, with a ping alone", func(callstack.ChannelElem, *transport.Op) {}, transport.Op{Ping: disconnect.Ping}, nil, ""},
-		{"a part is taken out", func(next callstack.ChannelElem, op *transport.Op) {
-			op.Disconnect = nil
-			next.StartTransportOp(op)
-		}, disconnect, []transport.Op{{Ping: disconnect.Ping}, {Disconnect: errLost}}, "did not pass on Disconnect"},
-		{"a part is another", func(next callstack.ChannelElem, op *transport.Op) {
-			op.Disconnect = errCancel
-			next.StartTransportOp(op)
-		}, disconnect, []transport.Op{{Disconnect: errCancel, Ping: disconnect.Ping}}, ""},
-		{"another in its place", func(next callstack.ChannelElem, _ *transport.Op) {
-			next.StartTransportOp(&transport.Op{Disconnect: errCancel})
-		}, disconnect, []transport.Op{{Disconnect: errCancel}}, ""},
-		{"a panic with a part taken out", func(next callstack.ChannelElem, op *transport.Op) {
-			op.Disconnect = nil
-			panic("boom")
-		}, disconnect, []transport.Op{{Ping: disconnect.Ping}, {Disconnect: errLost}}, "panicked in StartTransportOp: boom"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			r := newRig(t, callstacktest.Server, &rogue{op: tc.op})
-			op := tc.given
-			r.stack.StartTransportOp(&op)
-			var got []transport.Op
-			for _, op := range r.tr.Ops() {
-				got = append(got, *op)
-			}
-			if !slices.Equal(got, tc.want) {
-				t.Errorf("the transport got %+v, want %+v", got, tc.want)
-			}
-			if log := r.log.String(); (log == "") != (tc.fault == "") || !strings.Contains(log, tc.fault) {
-				t.Errorf("the log has %q, want %q", log, tc.fault)
-			}
 		})
 	}
 }
