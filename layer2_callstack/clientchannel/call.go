@@ -190,6 +190,12 @@ func (c *call) stepLocked() bool {
 			c.dropLocked(c.takeBackLocked())
 			return true
 		}
+		if b := c.held.cancel(); b != nil && !c.repick.told {
+			// A filter may wait for it with what is owed. The call ends by it later.
+			c.repick.told = true
+			c.forwardLocked(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: b.CancelErr, Cause: b.Cause})
+			return true
+		}
 	case c.attempt != nil:
 		if b := c.held.take(); b != nil {
 			c.forwardLocked(b)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -113,6 +114,93 @@ func TestDroppedAttempts(t *testing.T) {
 				if got := f.destroyed.Load(); got != 1 {
 					t.Errorf("%d stacks were destroyed, want 1", got)
 				}
+			})
+		})
+	}
+}
+
+// A keeping filter keeps recv_message until the call is cancelled.
+type keeping struct{}
+
+func (keeping) Name() string { return "keeping" }
+
+func (keeping) NewChannel(_ *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
+	return &keepingChannel{callstack.ChannelBase{Next: next}}, nil
+}
+
+type keepingChannel struct{ callstack.ChannelBase }
+
+func (*keepingChannel) NewCall(next callstack.CallElem) callstack.CallElem {
+	return &keepingCall{CallBase: callstack.CallBase{Next: next}}
+}
+
+type keepingCall struct {
+	callstack.CallBase
+	kept *transport.StreamOpBatch
+}
+
+func (c *keepingCall) StartBatch(b *transport.StreamOpBatch) {
+	if b.Ops == transport.OpRecvMessage {
+		c.kept = b
+		return
+	}
+	c.Next.StartBatch(b)
+	if kept := c.kept; b.Ops.Has(transport.OpCancelStream) && kept != nil {
+		c.kept = nil
+		c.Next.StartBatch(kept)
+	}
+}
+
+// TestCancelWhileTakenBack: a filter of a connection that has refused a call may keep
+// one of its operations until it is cancelled. The call does not wait for that for ever.
+func TestCancelWhileTakenBack(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args callstack.CallArgs
+		want status.Code
+	}{
+		{"by the application", callstack.CallArgs{}, status.Canceled},
+		{"at the deadline", callstack.CallArgs{Deadline: time.Now().Add(24 * time.Hour * 36500)}, status.DeadlineExceeded},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			run(t, func(t *testing.T) {
+				w := newWorld(t, func(cfg *Config) {
+					cfg.NewStack = func(tr transport.Transport, _ string) (*callstack.ChannelStack, error) {
+						b := callstack.NewBuilder("CLIENT_SUBCHANNEL")
+						b.Add(keeping{})
+						b.Add(connectedFilter{}).Terminal()
+						return b.Build(callstack.ChannelArgs{Transport: tr})
+					}
+				})
+				w.holdSends = true
+				w.onBatch = func(s *callstacktest.Stream, b *transport.StreamOpBatch) {
+					if b.Ops == transport.OpRecvMessage { // the stream has ended, and it ends at once
+						s.Message(nil, nil)
+					}
+				}
+				w.serve("a:1", nil)
+				w.resolve("a:1")
+				if !tc.args.Deadline.IsZero() {
+					tc.args.Deadline = time.Now().Add(time.Second)
+				}
+				call := w.begin(tc.args)
+				b := call.Do(opsUnary &^ transport.OpRecvMessage)
+				message := call.Do(transport.OpRecvMessage)
+				w.refuse(0)
+				wantPending(t, b)
+				if tc.args.Deadline.IsZero() {
+					call.Do(transport.OpCancelStream, cancelWith(status.Error(status.Canceled, "enough")))
+				}
+				time.Sleep(2 * time.Second)
+				wantCode(t, b, tc.want)
+				if n := message.GotMessage.Count(); n != 1 || call.Recycled() != 0 {
+					t.Errorf("the message ended %d times", n)
+				}
+				call.Unref()
+				if call.Recycled() != 1 {
+					t.Error("the block is still referred to")
+				}
+				w.close()
 			})
 		})
 	}

@@ -29,6 +29,16 @@ func (h *heldBatches) add(b *transport.StreamOpBatch) {
 // none yet.
 func (h *heldBatches) initial() *transport.StreamOpBatch { return h[0] }
 
+// cancel returns a batch that cancels, nil if there is none.
+func (h *heldBatches) cancel() *transport.StreamOpBatch {
+	for _, b := range h {
+		if b != nil && b.Ops.Has(transport.OpCancelStream) {
+			return b
+		}
+	}
+	return nil
+}
+
 // take removes the next batch to pass on, nil if there is none: a cancel first,
 // so that nothing takes effect that was started after it; then the one that
 // begins the stream. Where that also ends the sending side, a message of another

@@ -30,6 +30,7 @@ type repick struct {
 	encoding string            // the call's own wish, in whose place compression puts what it chose
 	owed     int               // callbacks that have not come
 	failing  bool              // callbacks come that the application must not see
+	told     bool              // and who owes them knows that the call was cancelled
 
 	// Owned by whoever set busy.
 	refused *subchannel.Conn // the connection that refused the call
@@ -145,7 +146,7 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 	r := &c.repick
 	old = c.attempt
 	ended := false
-	c.attempt, r.failing, r.refused = nil, false, old.Conn()
+	c.attempt, r.failing, r.told, r.refused = nil, false, false, old.Conn()
 	c.again++
 	for _, b := range r.passed {
 		if b != nil {
@@ -155,12 +156,10 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 		}
 	}
 	r.passed = heldBatches{}
-	for i, b := range c.held {
-		if b != nil && b.Ops.Has(transport.OpCancelStream) && c.err == nil {
-			c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
-			if b.Ops == transport.OpCancelStream {
-				c.held[i] = nil
-			}
+	if b := c.held.cancel(); b != nil && c.err == nil {
+		c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
+		if b.Ops == transport.OpCancelStream {
+			c.held[len(c.held)-1] = nil
 		}
 	}
 	if !ended {
@@ -178,7 +177,7 @@ var errTakenBack = &transport.Error{
 func (r *repick) reset() {
 	r.message.Release()
 	r.settled.Store(false)
-	r.passed, r.message, r.encoding, r.owed, r.failing, r.refused = heldBatches{}, nil, "", 0, false, nil
+	r.passed, r.message, r.encoding, r.owed, r.failing, r.told, r.refused = heldBatches{}, nil, "", 0, false, false, nil
 }
 
 // The callbacks that take the place of the application's.
