@@ -8,4 +8,8 @@
 //	layer2_callstack   channel stacks, call stacks, filters; client_channel
 //	layer1_transport   transport contract; HTTP/2, in-process; flow control
 //	------------------ net.Conn
+//
+// What most programs need is here. The other options, such as stubs.ServerAuth,
+// stubs.CallLimit and stubs.WithIdleTimeout, are in layer5_stubs, package stubs; the
+// types are the same, so they go into NewClient and NewServer of this package.
 package strata
