@@ -177,7 +177,9 @@ func WithIdleTimeout(d time.Duration) DialOption { return passOn(surface.WithIdl
 type FaultInjectionConfig = faultinjection.Config
 
 // WithFaultInjection makes a share of the calls late, or fail, as cfg says, without
-// a server: to see what becomes of the program.
+// a server: to see what becomes of the program. Shares are none unless they are set,
+// and Headers lets calls ask for less, so neither a code nor Headers does anything
+// alone.
 func WithFaultInjection(cfg FaultInjectionConfig) DialOption {
 	return passOn(surface.WithFaultInjection(cfg))
 }
