@@ -227,6 +227,63 @@ func TestDrainIsBounded(t *testing.T) {
 	})
 }
 
+// A halfConn can close its writing direction, as TCP can.
+type halfConn struct{ net.Conn }
+
+func (halfConn) CloseWrite() error { return nil }
+
+// TestDrainWaitsForAReader: a server that has said all waits for a client that says
+// by WINDOW_UPDATE that it still reads, or the kernel would answer the next one
+// with a reset and drop what the client has not read.
+func TestDrainWaitsForAReader(t *testing.T) {
+	const gap = 500 * time.Millisecond
+	for _, tc := range []struct {
+		name   string
+		grants int // WINDOW_UPDATEs, gap apart
+		least  time.Duration
+		most   time.Duration
+	}{
+		{"it does not read", 0, lingerTime, lingerTime},
+		{"it reads for four seconds", 8, 8*gap + lingerTime, 8*gap + lingerTime},
+		{"it reads for ever", 1000, lingerReading, lingerReading},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ours, theirs := memconn.PipeSize(64 << 10)
+				go io.WriteString(theirs, frame.ClientPreface)
+				tr, err := Accept(t.Context(), halfConn{ours}, nil, Config{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := tr.(*conn)
+				c.PerformOp(&transport.Op{Accept: refuseAll{}})
+				theirs.Write(frame.AppendSettings(nil))
+				go io.Copy(io.Discard, theirs)
+				synctest.Wait()
+				c.PerformOp(&transport.Op{Goaway: &transport.Goaway{Debug: "bye"}})
+				time.Sleep(drainPingTime)
+				start := time.Now()
+				var peer sync.WaitGroup
+				peer.Go(func() {
+					for range tc.grants {
+						time.Sleep(gap)
+						if _, err := theirs.Write(rawWindowUpdate(nil, 0, 1)); err != nil {
+							return
+						}
+					}
+				})
+				<-c.done
+				if took := time.Since(start); took < tc.least || took > tc.most {
+					t.Errorf("it was closed after %v, want %v to %v", took, tc.least, tc.most)
+				}
+				c.Close()
+				theirs.Close()
+				peer.Wait()
+			})
+		})
+	}
+}
+
 // TestPushPromise: attack A16. RFC 9113 §8.4.
 func TestPushPromise(t *testing.T) {
 	push := append(frame.AppendHeader(nil, 4, frame.TypePushPromise, frame.FlagEndHeaders, 1), 0, 0, 0, 2)

@@ -118,6 +118,10 @@ const (
 	// last is not lost to a TCP reset.
 	lingerTime = time.Second
 
+	// lingerReading is how long a server waits for a client that goes on to say
+	// by WINDOW_UPDATE, less than lingerTime apart, that it reads.
+	lingerReading = 10 * time.Second
+
 	// refusedTime is how long a stream that a server has refused counts against
 	// MaxStreams while the client has not ended it: what is refused has no
 	// handler, whose slowness would bound how much of it a client can ask for.

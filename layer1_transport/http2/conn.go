@@ -299,7 +299,7 @@ func (c *conn) noteDrained() {
 
 // lingerLoop closes a drained connection. A server first waits until the client
 // has closed its end: what was written last would be lost if the kernel had
-// to answer data of the client with a reset.
+// to answer data of the client with a reset, a WINDOW_UPDATE for instance.
 func (c *conn) lingerLoop() {
 	defer c.running.Done()
 	c.mu.Lock()
@@ -309,16 +309,33 @@ func (c *conn) lingerLoop() {
 	cause := c.s.control.cause
 	c.mu.Unlock()
 	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.s.role == server && half.CloseWrite() == nil {
-		timer := time.NewTimer(lingerTime)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.done:
-		}
+		c.awaitReader()
 	}
 	c.mu.Lock()
 	c.closeLocked(cause)
 	c.release(writeNow)
+}
+
+// awaitReader returns when the client has closed, or has said nothing of reading
+// for lingerTime.
+func (c *conn) awaitReader() {
+	wait, most := lingerTime, time.Now().Add(lingerReading)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.done:
+			return
+		case now := <-timer.C:
+			c.mu.Lock()
+			wait = c.s.control.credited.Add(lingerTime).Sub(now)
+			c.mu.Unlock()
+			if wait = min(wait, most.Sub(now)); wait <= 0 {
+				return
+			}
+			timer.Reset(wait)
+		}
+	}
 }
 
 // Close ends the connection and waits for its goroutines. Where a client has

@@ -32,6 +32,8 @@ type connControl struct {
 	peerLast uint32 // what the peer's last GOAWAY names
 	drained  bool   // draining, and no stream is left
 
+	credited time.Time // when the peer of a drained connection last said that it reads
+
 	drainPing uint64 // the PING after our first GOAWAY, 0 for none
 	pings     pings
 	alarms    alarm.Set

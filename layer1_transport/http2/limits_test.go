@@ -52,6 +52,7 @@ var limits = []struct {
 	{"headerBlockTime", int64(headerBlockTime), int64(10 * time.Second)},
 	{"drainPingTime", int64(drainPingTime), int64(5 * time.Second)},
 	{"lingerTime", int64(lingerTime), int64(time.Second)},
+	{"lingerReading", int64(lingerReading), int64(10 * time.Second)},
 	{"closeWriteTime", int64(closeWriteTime), int64(100 * time.Millisecond)},
 }
 

@@ -368,6 +368,9 @@ func (s *session) onWindowUpdate(h frame.Header, p []byte) error {
 	if err != nil {
 		return err
 	}
+	if s.control.drained {
+		s.control.credited = s.now
+	}
 	if h.StreamID == 0 {
 		if !s.flow.send.grant(int64(f.Increment)) {
 			return connError(frame.CodeFlowControl, "WINDOW_UPDATE overflows the window of the connection")
