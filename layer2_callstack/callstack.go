@@ -58,10 +58,12 @@ type ChannelElem interface {
 //
 // # Batches
 //
-// StartBatch passes the batch on with next.StartBatch, keeps it for later, or
-// fails it with [transport.StreamOpBatch.Fail]. To see a result it replaces
-// the callback in the batch by its own and runs the original afterwards. A
-// batch with OpCancelStream is always passed on, before StartBatch returns.
+// StartBatch passes the batch on with next.StartBatch, or keeps it for later. To
+// end the call it cancels what is below ([Cancel]) and passes the batch on, which
+// then fails there, in the order of the call's other callbacks; the last element
+// alone may fail one with [transport.StreamOpBatch.Fail]. To see a result it
+// replaces the callback in the batch by its own and runs the original afterwards.
+// A batch with OpCancelStream is always passed on, before StartBatch returns.
 //
 // # Concurrency
 //
