@@ -17,7 +17,8 @@
 //     text stays here: it goes to the log at level debug, for whoever is not known
 //     is told only what was written for it. A status message is cut at 1024 bytes,
 //     and is in no log and no trace.
-//   - Of an error that wraps a status, the status alone is for the client.
+//   - Of an error that wraps a status, the status alone is for the client, and of one
+//     of this library the code alone: the hook may have asked another server.
 //   - A hook that panics, or ends its goroutine, refuses with INTERNAL. The log has
 //     the stack, at most once in 10 s, and the type of what it panicked with. The
 //     client is not told what happened.

@@ -34,22 +34,25 @@ func (r *refusal) Error() string              { return r.facts.Error() }
 func (r *refusal) GRPCStatus() *status.Status { return r.st }
 func (r *refusal) Unwrap() error              { return &r.facts }
 
-// statusOf returns the status that the hook has written, nil for none. What it was
-// wrapped in was written for whoever reads errors here.
-func statusOf(err error) *status.Status {
+// statusOf returns the status that err has for the client, nil for none, and whether
+// somebody has written it. What it was wrapped in was written for whoever reads errors
+// here, and so was an error of this library: that a server which the hook has asked
+// cannot be reached, say. The client is told the code of that.
+func statusOf(err error) (st *status.Status, written bool) {
 	var carrier interface{ GRPCStatus() *status.Status }
-	if !errors.As(err, &carrier) {
-		return nil
+	if !errors.As(err, &carrier) || carrier.GRPCStatus().Code() == status.OK { // contradicts itself
+		return nil, false
 	}
-	if st := carrier.GRPCStatus(); st.Code() != status.OK { // else it contradicts itself
-		return st
+	st = carrier.GRPCStatus()
+	if own := (*transport.Error)(nil); errors.As(err, &own) {
+		return status.New(st.Code(), failed), false
 	}
-	return nil
+	return st, true
 }
 
 // refuse returns the refusal of a hook that returned err.
 func refuse(err error) error {
-	st := statusOf(err)
+	st, _ := statusOf(err)
 	switch {
 	case st == nil:
 		st = status.New(status.Unauthenticated, unauthenticated)
@@ -108,7 +111,7 @@ func (c *call) logRefusal(err error) {
 	if !l.Enabled(context.Background(), slog.LevelDebug) {
 		return // clients can cause it, so it is to cost little
 	}
-	if st := statusOf(err); st != nil {
+	if st, written := statusOf(err); written {
 		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "code", st.Code().String())
 	} else {
 		l.Debug("server_auth: refused a call", "method", c.request.Path, "peer", c.ch.peer.String(), "error", err)

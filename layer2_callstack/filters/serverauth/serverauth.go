@@ -58,7 +58,8 @@ type Config struct {
 	// Process is the hook: it returns nil to let the call in, and otherwise why
 	// not, best as an error of package status. It is called from many goroutines
 	// at the same time. The text of an error that is no status is logged at level
-	// debug, so it must not quote a token.
+	// debug, so it must not quote a token. Mind that what another server has answered
+	// to a call of the hook is a status too.
 	//
 	// ctx ends at the call's deadline and when the call ends. A Process that goes
 	// on after that keeps the memory of the call from being used again.

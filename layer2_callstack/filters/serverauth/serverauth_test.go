@@ -182,6 +182,10 @@ func TestRefusals(t *testing.T) {
 		{"a status that is wrapped", func(context.Context, *serverauth.Request) error {
 			return fmt.Errorf("quota of alice at 10.0.0.3: %w", status.Error(status.ResourceExhausted, "try tomorrow"))
 		}, status.ResourceExhausted, "try tomorrow", "code=ResourceExhausted", "DEBUG"},
+		{"a server that the hook cannot reach", func(context.Context, *serverauth.Request) error {
+			lost := &transport.Error{Code: status.Unavailable, Layer: "client_channel", Reason: "no connection to 10.0.0.3:5432"}
+			return fmt.Errorf("asking: %w", lost)
+		}, status.Unavailable, "the server failed to find out who calls", "10.0.0.3", "DEBUG"},
 		{"an error that is no status", func(context.Context, *serverauth.Request) error {
 			return errors.New("dial tcp 10.0.0.3:5432: connection refused")
 		}, status.Unauthenticated, "the server did not accept who calls", "10.0.0.3", "DEBUG"},
