@@ -74,3 +74,21 @@ func TestBadCallLimit(t *testing.T) {
 	}()
 	stubs.NewServer(stubs.CallLimit(stubs.CallLimitConfig{Burst: 5}))
 }
+
+// TestLimitOfNoMethod: a limit that no call meets bounds nothing, so its owner is
+// told when the server begins, once and of that one.
+func TestLimitOfNoMethod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const slip = "/strata.test.Test/Unray"
+		f := newMemFixture(t, new(echo), options{server: []stubs.ServerOption{stubs.CallLimit(stubs.CallLimitConfig{
+			Methods: map[string]stubs.CallLimitConfig{slip: {MaxConcurrent: 1}, testpb.Test_Unary_FullMethodName: {MaxConcurrent: 1}, testpb.Test_Bidi_FullMethodName: {MaxConcurrent: 1}},
+		})}})
+		if _, err := f.client.Unary(within(t), new(testpb.Request)); err != nil {
+			t.Error(err)
+		}
+		f.server.Shutdown(t.Context())
+		if got := f.logs.String(); strings.Count(got, "no service has") != 1 || !strings.Contains(got, slip) {
+			t.Errorf("logged %s, want one line about %s", got, slip)
+		}
+	})
+}

@@ -215,8 +215,28 @@ func (s *Server) ServeTransport(t transport.Transport) error {
 // freeze ends the time for registering.
 func (s *Server) freeze() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	frozen := s.frozen
 	s.frozen = true
+	s.mu.Unlock()
+	if !frozen && len(s.cfg.limits.Methods) > 0 {
+		s.warnOfLimits()
+	}
+}
+
+// warnOfLimits tells of limits that no call will meet, such as those of a method
+// whose name has a slip of the pen.
+func (s *Server) warnOfLimits() {
+	paths := map[string]bool{}
+	for service, info := range s.GetServiceInfo() {
+		for _, m := range info.Methods {
+			paths["/"+service+"/"+m.Name] = true
+		}
+	}
+	for path := range s.cfg.limits.Methods {
+		if !paths[path] {
+			s.logger.Warn("stubs: CallLimit has limits of a method that no service has", "method", path)
+		}
+	}
 }
 
 // Shutdown ends the server: it accepts no more connections and calls, tells

@@ -19,6 +19,7 @@ type serverConfig struct {
 	endConfig
 
 	options []surface.ServerOption // of layer 4, as they are
+	limits  CallLimitConfig        // among options too
 	maxSend sizeLimit
 	unary   []UnaryServerInterceptor
 	stream  []StreamServerInterceptor
@@ -128,7 +129,10 @@ type CallLimitConfig = limit.Config
 // no more calls than that are asked about, and those that the hook refuses have counted
 // too. What is to be shared out among callers who are known is for that hook to limit.
 func CallLimit(cfg CallLimitConfig) ServerOption {
-	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithLimit(cfg)) })
+	return serverOption(func(c *serverConfig) {
+		c.limits = cfg
+		c.options = append(c.options, surface.WithLimit(cfg))
+	})
 }
 
 // A ServerAuthConfig is the hook of [ServerAuth] and how it is run.

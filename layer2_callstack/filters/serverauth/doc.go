@@ -1,6 +1,6 @@
 // Package serverauth is the filter of a server that asks a hook of the
-// application about every call before anything else is done with it: gRPC core's
-// auth metadata processor. The hook sees who the client is and what stands in its
+// application about every call before anybody above knows of it: gRPC core's auth
+// metadata processor. The hook sees who the client is and what stands in its
 // headers, and lets the call in or refuses it.
 //
 //	headers ──▶ asking ──▶ let in ──▶ the headers go up, with the principal
