@@ -219,6 +219,7 @@ func waitASecond(transport.Transport) {
 func TestGoawayWithSettings(t *testing.T) {
 	for code, graceful := range map[frame.ErrCode]bool{frame.CodeNoError: true, frame.CodeInternal: false} {
 		script := framescript.MustParse("script", fmt.Sprintf("server\nsend SETTINGS\nsend GOAWAY last=0 code=%v\nclose", code))
+		refused := 0
 		for range 50 {
 			synctest.Test(t, func(t *testing.T) {
 				ours, theirs := memconn.Pipe()
@@ -230,6 +231,7 @@ func TestGoawayWithSettings(t *testing.T) {
 					if graceful {
 						t.Fatalf("GOAWAY %v: the connection was refused: %v", code, err)
 					}
+					refused++
 					return
 				}
 				defer tr.Close()
@@ -243,6 +245,9 @@ func TestGoawayWithSettings(t *testing.T) {
 				}
 				c.WaitGone()
 			})
+		}
+		if !graceful && refused == 0 {
+			t.Errorf("GOAWAY %v: the connection was never refused", code)
 		}
 	}
 }
