@@ -10,6 +10,7 @@ import (
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
 )
 
 // A countedOwner is an owner that is never recycled.
@@ -131,4 +132,39 @@ func TestGraceAgainstItself(t *testing.T) {
 			wantRefs(t, owner)
 		})
 	})
+}
+
+// TestNewCallInAGuard: what a guard says of a call is nothing of the one before.
+func TestNewCallInAGuard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, k, owner := newKept(t)
+		c.server = true
+		end := &transport.StreamOpBatch{Ops: transport.OpRecvTrailingMetadata}
+		end.RecvTrailingMetadata.MD = &metadata.List{}
+		end.RecvTrailingMetadata.Ready = endFunc(func(error) {})
+		c.StartBatch(end)
+		k.Next.StartBatch(k.kept[0])
+		c.lentBelow[0].op.RecvTrailingMetadata.Ready.Run(nil)
+		c.Reset()
+		if err := c.Init(&CallArgs{Owner: owner}); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		receive(c, &err)
+		c.StartBatch(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errTest})
+		time.Sleep(2 * gracePeriod)
+		synctest.Wait()
+		if err == nil || !strings.HasSuffix(err.Error(), "kept recv_message after the call was cancelled") {
+			t.Errorf("the second call ended with %v", err)
+		}
+	})
+}
+
+// TestHoldThatOpensMeanwhile: a batch that found the hold closed is not kept when it
+// is open by the time that the lock is taken.
+func TestHoldThatOpensMeanwhile(t *testing.T) {
+	var h Hold
+	if h.keep(&transport.StreamOpBatch{}) {
+		t.Error("the batch was kept, and nobody comes to open the hold")
+	}
 }

@@ -103,6 +103,20 @@ func TestHold(t *testing.T) {
 				h.start(ops[4])
 			}
 		}, slices.Repeat([]transport.OpSet{ops[0], ops[1], ops[2], ops[3], ops[4]}, 3)},
+		{"one opens it at a time, although it was closed and opened again amid that", func(t *testing.T, h *holding) {
+			depth := 0
+			h.below.then = func(*transport.StreamOpBatch) {
+				if depth++; depth != 1 {
+					t.Error("a batch went down while another did")
+				}
+				h.Close()
+				h.open()
+				depth--
+			}
+			h.Close()
+			h.start(ops[0], ops[1], ops[2])
+			h.open()
+		}, []transport.OpSet{ops[0], ops[1], ops[2]}},
 		{"what comes while it opens waits its turn", func(t *testing.T, h *holding) {
 			h.below.then = func(b *transport.StreamOpBatch) {
 				if b.Ops == ops[0] {
