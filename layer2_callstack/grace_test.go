@@ -168,3 +168,24 @@ func TestHoldThatOpensMeanwhile(t *testing.T) {
 		t.Error("the batch was kept, and nobody comes to open the hold")
 	}
 }
+
+// TestRefusedMessage: a message that comes after the filter broke a rule is released,
+// as by a transport.
+func TestRefusedMessage(t *testing.T) {
+	c, _, _ := newKept(t)
+	c.fail("is to blame", nil)
+	message := transport.WrapBuffer([]byte("x"))
+	message.Ref()
+	b := &transport.StreamOpBatch{Ops: transport.OpSendMessage, OnComplete: endFunc(func(error) {})}
+	b.SendMessage.Buf = message
+	c.StartBatch(b)
+	if message.Release(); b.SendMessage.Buf != nil {
+		t.Error("the batch has its message still")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("somebody still refers to the message")
+		}
+	}()
+	message.Ref()
+}
