@@ -114,6 +114,21 @@ func TestGraceAgainstItself(t *testing.T) {
 			synctest.Wait()
 		})
 	})
+	t.Run("a timer that was stopped too late, when the next is set", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			c, k, owner := newKept(t)
+			var err error
+			receive(c, &err)
+			c.StartBatch(cancel())
+			owner.Ref()
+			c.grace.expire()
+			if c.load().has(broken) {
+				t.Error("the filter had no time")
+			}
+			k.kept[0].RecvMessage.Ready.Run(nil)
+			wantRefs(t, owner)
+		})
+	})
 	t.Run("a timer that fires late, when the next is set", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c, k, owner := newKept(t)
