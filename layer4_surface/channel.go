@@ -380,8 +380,9 @@ func (c *Channel) String() string { return c.target + " " + c.calls.stack.String
 
 // Close ends the channel: its calls fail with CANCELLED, watches and pings end,
 // and it returns when every goroutine of the channel is gone. Handles of calls
-// stay valid until their Release. Close must not be called from a callback of
-// the channel.
+// stay valid until their Release. A call of which a filter of the user's keeps an
+// operation ends with what that does: Cancel and Release end it in any case. Close
+// must not be called from a callback of the channel.
 func (c *Channel) Close() {
 	if c.closing.Swap(true) {
 		<-c.closed
