@@ -141,10 +141,9 @@ func TestLetIn(t *testing.T) {
 
 // TestForgotten: a block that waits for its next call keeps nothing of the last.
 func TestForgotten(t *testing.T) {
-	type user struct{ name [64]byte }
-	var known weak.Pointer[user]
+	var known weak.Pointer[[64]byte]
 	f := setup(t, serverauth.Config{Inline: true, Process: func(_ context.Context, r *serverauth.Request) error {
-		u := new(user)
+		u := new([64]byte)
 		known, r.Principal = weak.Make(u), u
 		return nil
 	}})
