@@ -71,8 +71,8 @@ attacks: ## attacks on HTTP/2 and gRPC, on Strata and grpc-go side by side
 	@cd tests && $(GO) run ./attacks $(ATTACKFLAGS)
 
 ifneq ($(wildcard tests/bench/.),)
-bench: ## benchmarks side by side with other implementations, with ratios
-	@cd tests && $(GO) run ./bench
+bench: ## benchmarks side by side with other implementations, with ratios; rewrites the site's table
+	@cd tests && $(GO) run ./bench -json $(CURDIR)/site/data/bench.json
 else
 bench:
 	@$(GO) test -run='^$$' -bench=. -benchmem ./...
