@@ -21,11 +21,11 @@
 // an unbuffered one (BenchmarkThroughput). A unary call, ns (BenchmarkDelivery):
 //
 //	answered                            at once  other goroutine  6 callers
-//	no queue, a closure and a channel       299             4493       4190
-//	Pluck, the call's own queue             319             4743       4283
-//	Pluck, one queue for all                317             4707       3714
-//	Callback, and a channel                 328             4353       3914
-//	Next, a poller and a channel           1079             4195       4076
+//	no queue, a closure and a channel       243             3300       2785
+//	Pluck, the call's own queue             312             3434       2822
+//	Pluck, one queue for all                327             3642       3149
+//	Callback, and a channel                 318             3157       3036
+//	Next, a poller and a channel            857             3401       3545
 //
 // # Contract
 //

@@ -17,33 +17,33 @@
 // is the transport of the test, above which the others are measured (make cost):
 //
 //	passed                          client  server
-//	none                               269     387
-//	authority                           12       -
-//	client_auth                         13       -
-//	message_size                         8       6
-//	deadline                            13      31
-//	deadline, armed                     85     115
-//	http_client                         28       -
-//	compression                         36      32
-//	call_log                          1001    1016
-//	call_log, off                       14       9
-//	client_idle                         12       -
-//	fault_injection                     25       -
-//	user's, contained                  248     307
-//	max_age                              -       8
-//	http_server                          -      33
-//	limit                                -      26
-//	limit, rated                         -      88
-//	server_auth                          -      23
-//	client_auth, token                 117       -
-//	CLIENT_CHANNEL                     127       -
-//	CLIENT_SUBCHANNEL                   92       -
-//	CHANNEL and SUBCHANNEL             238       -
-//	CHANNEL and SUBCHANNEL, armed      318       -
-//	CLIENT_DIRECT                       97       -
-//	CLIENT_DIRECT, armed               175       -
-//	SERVER                               -     106
-//	SERVER, armed                        -     217
+//	none                               273     408
+//	authority                           19       -
+//	client_auth                         20       -
+//	message_size                        11       0
+//	deadline                            20      20
+//	deadline, armed                    106     115
+//	http_client                         29       -
+//	compression                         43      28
+//	call_log                           989     977
+//	call_log, off                       17       3
+//	client_idle                         31       -
+//	fault_injection                     27       -
+//	user's, contained                  251     273
+//	max_age                              -       3
+//	http_server                          -      30
+//	limit                                -      24
+//	limit, rated                         -      86
+//	server_auth                          -      20
+//	client_auth, token                 114       -
+//	CLIENT_CHANNEL                     125       -
+//	CLIENT_SUBCHANNEL                  104       -
+//	CHANNEL and SUBCHANNEL             268       -
+//	CHANNEL and SUBCHANNEL, armed      347       -
+//	CLIENT_DIRECT                       99       -
+//	CLIENT_DIRECT, armed               189       -
+//	SERVER                               -      92
+//	SERVER, armed                        -     186
 package stacks
 
 import (
