@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -110,9 +111,9 @@ func TestWalkMutants(t *testing.T) {
 		{"down leaves the goroutine", "ArrowDown: () => this.inLane(1)", "ArrowDown: () => this.at + 1", "keys: ArrowDown"},
 		{"enter goes nowhere", ".cause || this.at,", ".cause && this.at,", "keys: Enter"},
 		{"the address stays", "history.replaceState(null, '', `#e${i}`)", "void 0", "keys: ArrowRight at 1: the address ends in"},
-		{"the address is not read", "name.match(/^e(\\d+)$/)", "''.match(/^e(\\d+)$/)", "address: opened at #e21"},
+		{"the address is not read", "name.match(/^e(\\d+)$/)", "''.match(/^e(\\d+)$/)", "address: opened at #e"},
 		{"the cursor stays", "this.cursor.setAttribute('cy', p.y)", "void 0", "keys: ArrowRight at 1: the cursor is"},
-		{"a byte is lost", "cut(9), is", "cut(10), is", "address: opened at #e21, phone: the bytes are"},
+		{"a byte is lost", "cut(9), is", "cut(10), is", "address: opened at #e*, phone: the bytes are"},
 		{"a phone gets all lanes", "const NARROW = '(max-width: 48rem)'", "const NARROW = '(max-width: 1px)'", "phone: phone: 8 lanes"},
 		{"a click is ignored", "a.addEventListener('click', () => this.show(e.i));", "", "pointer: a click on"},
 	} {
@@ -136,8 +137,10 @@ func TestWalkMutants(t *testing.T) {
 			if err := os.WriteFile(scripts[0], []byte(mutant), 0o644); err != nil {
 				t.Fatal(err)
 			}
+			// A star stands for the number of an event, which changes with the walk.
+			want := regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(tc.want), `\*`, `\d+`))
 			for _, f := range walkOf(t, b, dir, tc.want).findings {
-				if strings.Contains(f.what, tc.want) {
+				if want.MatchString(f.what) {
 					return
 				}
 			}

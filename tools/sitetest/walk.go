@@ -244,10 +244,10 @@ func (w *walker) pointer() error {
 	return nil
 }
 
-// address opens the walk at an event, and at one that it does not have. The
-// picture of that event is taken in each view.
+// address opens the walk at the first event that has bytes, and at one that is not
+// there. The picture of that event is taken in each view.
 func (w *walker) address() error {
-	i := min(21, len(w.steps))
+	i := 1 + max(0, slices.IndexFunc(w.steps, func(s step) bool { return s.Bytes != "" }))
 	hash := "#e" + strconv.Itoa(i)
 	for _, v := range slices.Backward(views) {
 		if err := w.visit(v.view, hash); err != nil {
