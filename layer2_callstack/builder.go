@@ -195,8 +195,12 @@ func (b *Builder) choose(args *ChannelArgs) ([]*Registration, error) {
 	}
 }
 
-// validate asks the filter whether its options are right.
+// validate looks at what the filter was registered with, and asks it whether its
+// options are right.
 func (r *Registration) validate() error {
+	if r.contained && r.terminal {
+		return errors.New("is terminal, and such a filter cannot be contained")
+	}
 	v, ok := r.filter.(Validator)
 	if !ok {
 		return nil

@@ -215,6 +215,12 @@ func TestBuildErrors(t *testing.T) {
 			b.Add(named{name: "z"}).Terminal()
 			b.Add(checked{named{name: "a"}, func() error { return broken }}).Enabled(false)
 		}, `filter "a": option X is 7`},
+		{"a terminal filter that is contained", func(b *callstack.Builder) { b.Add(named{name: "a"}).Contained().Terminal() },
+			`filter "a": is terminal, and such a filter cannot be contained`},
+		{"a terminal filter that is contained and left out", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a"}).Terminal().Contained().Enabled(false)
+		}, `filter "a": is terminal, and such a filter cannot be contained`},
 		{"NewFilter without a function", func(b *callstack.Builder) { b.Add(callstack.NewFilter("a", nil)).Terminal() },
 			`filter "a": NewFilter was given no function`},
 		{"a Validate that panics", func(b *callstack.Builder) {

@@ -1,7 +1,6 @@
 package callstack
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -77,11 +76,9 @@ type givenOp struct {
 	owed   opParts // not passed on in any operation
 }
 
-// newGuard makes the filter's element for a channel stack, inside a guard.
+// newGuard makes the filter's element for a channel stack, inside a guard. next is
+// not nil, since a terminal filter is not contained.
 func newGuard(f Filter, name string, args *ChannelArgs, next ChannelElem) (ChannelElem, error) {
-	if next == nil {
-		return nil, errors.New("is terminal, and such a filter cannot be contained")
-	}
 	g := &guard{name: name, faults: args.Faults, next: next}
 	user, err := newChannel(f, args, (*channelFloor)(g))
 	if err != nil {

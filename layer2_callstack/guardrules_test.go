@@ -106,17 +106,6 @@ func TestGuardDestroy(t *testing.T) {
 	}
 }
 
-// TestGuardAtTheBottom: a terminal filter has nothing below that a guard could
-// speak to, and so cannot be contained.
-func TestGuardAtTheBottom(t *testing.T) {
-	b := callstack.NewBuilder("TEST")
-	b.Add(named{name: "z"}).Terminal().Contained()
-	_, err := b.Build(callstack.ChannelArgs{})
-	if want := `callstack: TEST: filter "z": is terminal, and such a filter cannot be contained`; err == nil || err.Error() != want {
-		t.Errorf("Build failed with %v, want %s", err, want)
-	}
-}
-
 // TestGuardAfterTheEnd: what a filter does with a call that is over goes nowhere,
 // and the next call in the same memory is not troubled.
 func TestGuardAfterTheEnd(t *testing.T) {
