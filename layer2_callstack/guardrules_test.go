@@ -181,6 +181,9 @@ func TestFaultLog(t *testing.T) {
 		if got := strings.Count(log, "level=WARN"); got != 4 || strings.Count(log, "others=9") != 3 {
 			t.Errorf("40 faults in 40 s made %d warnings:\n%s", got, log)
 		}
+		if got := strings.Count(log, "TestFaultLog.func1.1("); got != 4 {
+			t.Errorf("%d warnings have the stack of who panicked, want 4:\n%s", got, log)
+		}
 	})
 }
 
