@@ -6,11 +6,21 @@
 //   - send_initial_metadata: fills an empty Authority slot. A call that names
 //     another authority than the channel's fails with UNAVAILABLE before any of
 //     it is sent, unless the credentials of the connection say that the peer may
-//     speak for it. gRFC A81. The batch is passed on all the same: a cancelled
-//     stream fails it.
+//     speak for it. gRFC A81. A connection that had no handshake, such as one
+//     in-process, contradicts nobody.
+//   - A call that fails is cancelled below, and its batch is passed on all the
+//     same: a cancelled stream fails it.
 //   - Everything else passes.
 //   - Not here: whether the peer may speak for the channel's own authority,
 //     which the handshake has checked.
+//
+// # Goroutines
+//
+// None.
+//
+// # Locks
+//
+// None. What a call asks for is written before its first batch.
 package authority
 
 import (

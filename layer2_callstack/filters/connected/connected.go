@@ -6,7 +6,16 @@
 //   - A call element owns one transport.Stream, made with the block and used
 //     for one call after another.
 //   - Batches and transport operations go to the transport as they are.
+//   - A stack without a transport, or with a filter below this one, is not built.
 //   - Not here: who closes the transport. Whoever made it does.
+//
+// # Goroutines
+//
+// None. Callbacks run on the goroutines of the transport.
+//
+// # Locks
+//
+// None. A stream takes batches from several goroutines at once.
 package connected
 
 import (

@@ -10,10 +10,20 @@
 //   - recv_initial_metadata: headers without a gRPC content-type end the call
 //     with the status that their HTTP status maps to. With one, the HTTP
 //     status is not looked at: grpc-status decides.
-//   - recv_trailing_metadata: the same for Trailers-Only without grpc-status.
+//   - recv_trailing_metadata: Trailers-Only without grpc-status end the call so
+//     too, whatever their content-type; with it they are taken for gRPC.
 //   - The slots of HTTP are empty in what goes further up.
 //   - Not here: the body of a response that is not gRPC, which is dropped; the
 //     codings of the wire, and whether pseudo-headers are valid (the transport).
+//
+// # Goroutines
+//
+// None.
+//
+// # Locks
+//
+// None. What a callback leaves for another needs none: those of one call run one
+// after another.
 package httpclient
 
 import (

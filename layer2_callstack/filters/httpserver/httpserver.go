@@ -24,6 +24,15 @@
 //	:method is not POST                    405      UNKNOWN        text
 //	:scheme is neither http nor https      400      INTERNAL
 //	:path does not begin with "/"          404      UNIMPLEMENTED
+//
+// # Goroutines
+//
+// None.
+//
+// # Locks
+//
+// None. Of what a call remembers only headersSent is shared by batches that may be
+// started at the same time, and it is atomic.
 package httpserver
 
 import (

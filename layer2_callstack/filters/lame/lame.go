@@ -9,6 +9,13 @@
 //   - The peer of every call is called "lame".
 //   - Pings fail, and watchers are told TRANSIENT_FAILURE with the status, which
 //     is the first and the last that they hear.
+//   - Callbacks of a call run one after another, on a goroutine that starts one of
+//     its batches, before or after that StartBatch returns.
+//   - Everything else that a transport is asked for is dropped.
+//
+// # Goroutines
+//
+// None.
 //
 // # Locks
 //

@@ -10,6 +10,14 @@
 //     the same: a cancelled stream fails it, so that its callbacks end in order
 //     with those of the call's other batches.
 //   - Not here: the size of a message after it was inflated (compression).
+//
+// # Goroutines
+//
+// None.
+//
+// # Locks
+//
+// None. A call has nothing to remember.
 package messagesize
 
 import (
