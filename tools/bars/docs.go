@@ -17,8 +17,12 @@ const (
 	minDocLines = 2
 )
 
-// layerSections are the parts of a layer's doc.go, in their order.
-var layerSections = []string{"Contract", "Goroutines", "Locks", "Reading order"}
+// layerSections are the parts of a layer's doc.go, in their order, and
+// filterSections those of a filter's package comment.
+var (
+	layerSections  = []string{"Contract", "Goroutines", "Locks", "Reading order"}
+	filterSections = []string{"Contract", "Goroutines", "Locks"}
+)
 
 var (
 	fileName = regexp.MustCompile(`[\w./*<>-]+\.go\b`)
@@ -26,7 +30,8 @@ var (
 )
 
 // checkPackageDocs asks each package for a comment that says what it is, and
-// each layer for the sections of its contract and the file that opens it.
+// each layer and each filter for the sections of its contract, and a layer for the
+// file that opens it.
 func checkPackageDocs(t *tree) {
 	for _, p := range t.packages {
 		files := p.source()
@@ -56,6 +61,9 @@ func checkPackageDocs(t *tree) {
 		if p.isLayer() {
 			checkLayerDoc(t, p, first)
 		}
+		if p.isFilter() {
+			checkSections(t, p, first, "filter-doc", filterSections)
+		}
 	}
 }
 
@@ -72,11 +80,16 @@ func checkLayerDoc(t *tree, p *pkg, first *file) {
 	if !opener {
 		t.reportFile(first, "layer-doc", "a layer has its types in %s.go", p.name)
 	}
+	checkSections(t, p, first, "layer-doc", layerSections)
+}
+
+// checkSections asks a package comment for sections in that order.
+func checkSections(t *tree, p *pkg, first *file, rule string, titles []string) {
 	rest := p.doc()
-	for _, title := range layerSections {
+	for _, title := range titles {
 		_, after, ok := strings.Cut(rest, "# "+title+"\n")
 		if !ok {
-			t.reportFile(first, "layer-doc", "no section \"# %s\" in its place", title)
+			t.reportFile(first, rule, "no section \"# %s\" in its place", title)
 			continue
 		}
 		rest = after

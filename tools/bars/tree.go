@@ -61,6 +61,13 @@ func (p *pkg) isLayer() bool {
 	return strings.HasPrefix(p.dir, "layer") && strings.Contains(p.dir, "_") && !strings.Contains(p.dir, "/")
 }
 
+// isFilter reports whether the package is a filter of a layer: a folder of its own
+// in the layer's folder filters.
+func (p *pkg) isFilter() bool {
+	layer, filters := path.Split(path.Dir(p.dir))
+	return strings.HasPrefix(layer, "layer") && strings.Count(layer, "/") == 1 && filters == "filters"
+}
+
 // source returns the files that are neither tests nor generated.
 func (p *pkg) source() []*file {
 	var files []*file
