@@ -337,7 +337,7 @@ func WithMaxConnectionAge(age, grace time.Duration) ServerOption {
 }
 
 // WithMaxConnectionIdle bounds the time that a connection is without calls: it is
-// ended then, within an eighth of the time more. The default, 0, is no bound.
+// ended then, within a tenth of the time more. The default, 0, is no bound.
 func WithMaxConnectionIdle(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.stack.MaxAge.MaxConnectionIdle = d })
 }

@@ -184,7 +184,7 @@ func TestMaxConnectionIdle(t *testing.T) {
 			t.Helper()
 			start := time.Now()
 			a.cc.WaitForStateChange(t.Context(), connectivity.Ready)
-			if got, state := time.Since(start), a.cc.GetState(); state != connectivity.Idle || got < idle || got > idle*9/8 {
+			if got, state := time.Since(start), a.cc.GetState(); state != connectivity.Idle || got < idle || got > idle*11/10 {
 				t.Errorf("%s: the channel was %v after %v, want IDLE after %v", what, state, got, idle)
 			}
 		}

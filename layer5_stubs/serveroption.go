@@ -112,7 +112,7 @@ func MaxConnectionAge(age, grace time.Duration) ServerOption {
 }
 
 // MaxConnectionIdle bounds the time that a connection is without calls: it is
-// ended then, within an eighth of the time more. The default, 0, is no bound.
+// ended then, within a tenth of the time more. The default, 0, is no bound.
 func MaxConnectionIdle(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxConnectionIdle(d)) })
 }

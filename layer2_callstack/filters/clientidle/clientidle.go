@@ -1,11 +1,10 @@
 // Package clientidle is the filter that gives up the connections of a channel
 // which nobody calls: the top of CLIENT_CHANNEL, and on unless it is switched off.
 //
-//	         left IDLE                 ten periods in a row without a call
-//	waiting ───────────▶ ticking ─────────────────────────────────────────┐
-//	   ▲                  │   ▲ a call began, goes on or has ended        │
-//	   │                  └───┘ since the last tick: count from none      │
-//	   └────────────────────────── EnterIdle ◀────────────────────────────┘
+//	         left IDLE              no call for Timeout
+//	waiting ───────────▶ watching ───────────────────────┐
+//	   ▲                                                 │
+//	   └─────────────────── EnterIdle ◀──────────────────┘
 //
 // # Contract
 //
@@ -26,27 +25,22 @@
 // # Goroutines
 //
 //	name   started by             ends when
-//	tick   the runtime's timer    the time of the next tick is set, or IDLE asked for
+//	idle   the runtime's timer    IDLE is asked for
 //
 // # Locks
 //
-// channel.mu < activities.mu: take channel.mu first. Neither is held while another
-// layer runs. A call takes none: it writes a word that belongs to its block.
-//
-// # Reading order
-//
-// clientidle.go, activity.go.
+// None of its own. A call takes none: it writes a word that belongs to its block.
 package clientidle
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/internal/idle"
 )
 
 // Name is the name of the filter.
@@ -58,9 +52,6 @@ const (
 	DefaultTimeout = 30 * time.Minute
 	MinTimeout     = time.Second
 )
-
-// ticks is how often in Timeout the calls are looked at.
-const ticks = 10
 
 // Config says when a channel goes idle.
 type Config struct {
@@ -94,66 +85,39 @@ func (f filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelEl
 	if !f.cfg.Enabled() {
 		return nil, fmt.Errorf("option Timeout is %v: a channel that never goes idle is built without the filter", f.cfg.Timeout)
 	}
-	ch := &channel{
-		ChannelBase: callstack.ChannelBase{Next: next}, sink: args.Trace,
-		timeout: f.cfg.Timeout, period: (f.cfg.Timeout + ticks - 1) / ticks,
-	}
+	ch := &channel{ChannelBase: callstack.ChannelBase{Next: next}, sink: args.Trace, timeout: f.cfg.Timeout}
+	ch.calls = idle.NewWatch(ch.timeout, ch.idle)
 	next.StartTransportOp(&transport.Op{StartWatch: ch})
 	return ch, nil
 }
 
-// A channel is the filter's part of one channel. It watches the state, so that the
-// timer stands still while there is nothing to give up.
+// A channel is the filter's part of one channel. It watches the state, so that
+// nobody looks while there is nothing to give up.
 type channel struct {
 	callstack.ChannelBase
 	// Set by NewChannel, read-only afterwards.
-	sink            trace.Sink // nil for none
-	timeout, period time.Duration
+	sink    trace.Sink // nil for none
+	timeout time.Duration
 
-	calls activities
-
-	mu sync.Mutex // taken before calls.mu
-	// Guarded by mu.
-	timer     *time.Timer // made when it is first needed
-	ticking   bool
-	quiet     int // periods in a row without a call
-	destroyed bool
-
-	running sync.WaitGroup // one for a timer that is set or a tick that runs
+	calls *idle.Watch
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
 	c := &call{CallBase: callstack.CallBase{Next: next}}
-	c.activity = ch.calls.add(c)
+	ch.calls.Add(&c.calls)
 	return c
 }
 
-// OnState begins to tick when the channel leaves IDLE: by a call, or because it
-// was told to connect.
+// OnState begins to look when the channel leaves IDLE: by a call, or because it was
+// told to connect.
 func (ch *channel) OnState(s connectivity.State, _ error) {
-	if s == connectivity.Idle || s == connectivity.Shutdown {
-		return
-	}
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.ticking || ch.destroyed {
-		return
-	}
-	ch.ticking, ch.quiet = true, 0
-	ch.running.Add(1)
-	if ch.timer == nil {
-		ch.timer = time.AfterFunc(ch.period, ch.tick)
-	} else {
-		ch.timer.Reset(ch.period)
+	if s != connectivity.Idle && s != connectivity.Shutdown {
+		ch.calls.Start()
 	}
 }
 
-// tick looks at the calls, and asks for IDLE if there was none for long enough.
-func (ch *channel) tick() {
-	defer ch.running.Done()
-	if !ch.due() {
-		return
-	}
+// idle asks for IDLE when there was no call for long enough.
+func (ch *channel) idle() {
 	if ch.sink != nil {
 		ch.sink.Emit(&trace.Event{Layer: 2, Component: "filter:" + Name, Op: "idle.enter",
 			Text: "no call for " + ch.timeout.String()})
@@ -161,53 +125,25 @@ func (ch *channel) tick() {
 	ch.Next.StartTransportOp(&transport.Op{EnterIdle: true})
 }
 
-// due reports whether the time has come; if not, the timer is set again.
-func (ch *channel) due() bool {
-	ch.mu.Lock()
-	defer ch.mu.Unlock()
-	if ch.destroyed {
-		return false
-	}
-	ch.quiet++
-	if ch.calls.sweep() {
-		ch.quiet = 0
-	}
-	if ch.quiet >= ticks {
-		ch.ticking = false
-		return true
-	}
-	ch.running.Add(1)
-	ch.timer.Reset(ch.period)
-	return false
-}
-
-// Destroy stops the timer and waits for a tick that runs.
-func (ch *channel) Destroy() {
-	ch.mu.Lock()
-	ch.destroyed = true
-	if ch.ticking && ch.timer.Stop() {
-		ch.running.Done()
-	}
-	ch.mu.Unlock()
-	ch.running.Wait()
-}
+// Destroy stops the timer and waits for what it runs.
+func (ch *channel) Destroy() { ch.calls.Stop() }
 
 // A call is the filter's part of one call.
 type call struct {
 	callstack.CallBase
-	activity     *activity
+	calls        idle.Calls
 	trailersDone transport.Done
 }
 
 // Init begins a call.
 func (c *call) Init(*callstack.CallArgs) error {
-	c.activity.begin()
+	c.calls.Begin()
 	return nil
 }
 
 // Reset ends a call of which neither its end nor a cancel was seen.
 func (c *call) Reset() {
-	c.activity.end()
+	c.calls.End()
 	c.trailersDone = nil
 }
 
@@ -218,7 +154,7 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		b.RecvTrailingMetadata.Ready = (*onTrailers)(c)
 	}
 	if b.Ops.Has(transport.OpCancelStream) {
-		c.activity.end()
+		c.calls.End()
 	}
 	c.Next.StartBatch(b)
 }
@@ -227,6 +163,6 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 type onTrailers call
 
 func (c *onTrailers) Run(err error) {
-	c.activity.end()
+	c.calls.End()
 	c.trailersDone.Run(err)
 }

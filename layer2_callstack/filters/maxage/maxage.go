@@ -16,8 +16,8 @@
 //     together, after a server was started, do not do so again all at once. Grace
 //     and idle time are exact in that sense. (gRPC core varies the idle time too.)
 //   - A connection without calls for the idle time gets a GOAWAY that says
-//     "max_idle": never too early, and at the latest an eighth of the time too
-//     late. The time counts from when the connection was made, and from the end
+//     "max_idle": never too early, and at the latest a tenth of the time (or 2 ms)
+//     too late. The time counts from when the connection was made, and from the end
 //     of its last call; that is when the call's memory is given back, and so not
 //     before its handler has returned. Grace has no part in it.
 //   - Both begin when the connection is set up, after its handshakes.
@@ -133,7 +133,7 @@ type channel struct {
 	sink trace.Sink    // nil for none
 	age  time.Duration // of this connection
 
-	calls  idle.Watch
+	calls  *idle.Watch    // nil if nobody wants to know
 	timers sync.WaitGroup // armed or running; at most one
 
 	mu sync.Mutex // a leaf
@@ -153,7 +153,8 @@ func (ch *channel) start(random func() float64) {
 		ch.mu.Unlock()
 	}
 	if ch.cfg.MaxConnectionIdle > 0 {
-		ch.calls.Start(ch.cfg.MaxConnectionIdle, ch.idle)
+		ch.calls = idle.NewWatch(ch.cfg.MaxConnectionIdle, ch.idle)
+		ch.calls.Start()
 	}
 }
 
@@ -220,21 +221,24 @@ func (ch *channel) Destroy() {
 	}
 	ch.mu.Unlock()
 	ch.timers.Wait()
-	ch.calls.Stop()
+	if ch.calls != nil {
+		ch.calls.Stop()
+	}
 }
 
 // NewCall returns an element that counts, if somebody wants to know.
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
-	base := callstack.CallBase{Next: next}
-	if ch.cfg.MaxConnectionIdle == 0 {
-		return &base
+	c := &call{CallBase: callstack.CallBase{Next: next}}
+	if ch.calls == nil {
+		return &c.CallBase
 	}
-	return &call{base, &ch.calls}
+	ch.calls.Add(&c.calls)
+	return c
 }
 
 type call struct {
 	callstack.CallBase
-	calls *idle.Watch
+	calls idle.Calls
 }
 
 func (c *call) Init(*callstack.CallArgs) error {

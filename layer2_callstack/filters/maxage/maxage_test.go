@@ -106,9 +106,9 @@ func TestWhen(t *testing.T) {
 			[]string{"30s NO_ERROR max_age", "30.000000001s disconnect"}},
 		{"an idle time, without calls", Config{MaxConnectionIdle: 8 * s}, nil, []string{"8s NO_ERROR max_idle"}},
 		{"an idle time, with a call just before it", Config{MaxConnectionIdle: 8 * s}, []span{{8*s - 1, 8*s + 1}},
-			[]string{"16.000000001s NO_ERROR max_idle"}},
-		{"an idle time, with two calls at once", Config{MaxConnectionIdle: 8 * s}, []span{{1 * s, 10 * s}, {2 * s, 20 * s}},
-			[]string{"28s NO_ERROR max_idle"}},
+			[]string{"16.8s NO_ERROR max_idle"}},
+		{"an idle time, with two calls at once", Config{MaxConnectionIdle: 8 * s}, []span{{1 * s, 10 * s}, {2 * s, 20*s + 1}},
+			[]string{"28.8s NO_ERROR max_idle"}},
 		{"idle before the age", Config{MaxConnectionIdle: 8 * s, MaxConnectionAge: 30 * s, MaxConnectionAgeGrace: s}, nil,
 			[]string{"8s NO_ERROR max_idle", "30s NO_ERROR max_age", "31s disconnect"}}, // the transport has closed by then
 		{"the age before idle", Config{MaxConnectionIdle: 60 * s, MaxConnectionAge: 30 * s, MaxConnectionAgeGrace: s}, nil,

@@ -5,23 +5,28 @@ import (
 	"time"
 )
 
-// BenchmarkCall is what a call costs: two additions. The clock is here to compare.
+// BenchmarkCall is what a call costs, alone and on all processors at once.
 func BenchmarkCall(b *testing.B) {
-	b.Run("what=watch", func(b *testing.B) {
-		var w Watch
-		w.Start(time.Hour, func() {})
-		defer w.Stop()
+	w := NewWatch(time.Hour, nil)
+	use := func(c *Calls) {
+		c.Begin()
+		c.End() // by the status
+		c.End() // by Reset
+	}
+	b.Run("procs=1", func(b *testing.B) {
+		c := newCalls(w)
 		b.ReportAllocs()
 		for b.Loop() {
-			w.Begin()
-			w.End()
+			use(c)
 		}
 	})
-	b.Run("what=clock", func(b *testing.B) {
-		var last time.Time
-		for b.Loop() {
-			last = time.Now()
-		}
-		_ = last
+	b.Run("procs=all", func(b *testing.B) {
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			c := newCalls(w)
+			for pb.Next() {
+				use(c)
+			}
+		})
 	})
 }

@@ -1,148 +1,143 @@
-// Package idle counts the calls of a channel, and says when there were none for
-// some time.
+// Package idle says when the calls of a channel have been none for some time.
 //
-//	           a look: calls are open         the last one ends
-//	watching ──────────────────────▶ asleep ────────────────────▶ watching
-//	  │ ▲ a look: calls were open       ▲
-//	  │ └─ the time begins again        │
-//	  └──a look: none for the time──────┘ idle
+//	        Start             ten looks in a row without a call
+//	still ─────────▶ looking ──────────────────────────────────┐
+//	  ▲               │   ▲ a call began, goes on or has ended  │
+//	  │               └───┘ since the last look: from none      │
+//	  └────────────────────── it is said ◀──────────────────────┘
 //
 // # Contract
 //
-//   - A call costs two atomic additions: nobody reads the clock or touches the
-//     timer for it, except at the end of a call that was open when the timer looked.
-//   - The timer looks eight times in the time, and not while a call is open.
+//   - A call costs two atomic additions to a word that belongs to its block: nobody
+//     reads the clock or touches the timer for it, and calls on two processors
+//     write to different memory.
 //   - It is never said that there were no calls before the time is over, counted
-//     from the end of the last call. It is said at the latest an eighth of the
-//     time later, or a millisecond if that is more: a look that finds that calls
-//     came and went does not know when.
-//   - It is said once, and again only after another call.
+//     from Start and from the end of the last call. It is said at the latest a
+//     tenth of the time later, or 2 ms if that is more: a look that finds that
+//     calls came and went does not know when.
+//   - It is said once for each Start.
+//   - A call is over with its first End, and when the garbage collector has taken
+//     its block.
 //   - After Stop nothing runs.
 //
 // # Goroutines
 //
 //	name   started by              ends when
-//	look   the runtime's timer     the function that was given to Start returns
+//	look   the runtime's timer     the next look is set, or the function returns
 //
 // # Locks
 //
-// Watch.mu guards the timer. It is not held while the function runs.
+// Watch.mu, a leaf, guards the timer and the list of blocks. It is not held while
+// the function runs, and a call does not take it.
 package idle
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
-// A Watch is for one channel. Its zero value counts calls and never says
-// anything.
+// A Watch is for one channel. [NewWatch] makes it.
 type Watch struct {
-	// Set by Start, read-only afterwards.
-	after time.Duration
-	idle  func()
+	// Set by NewWatch, read-only afterwards.
+	looks  int           // in a row without a call, until it is said
+	period time.Duration // of the looks
+	idle   func()
 
-	// Atomic: calls that have begun<<32 | asleep | calls that are open.
-	state atomic.Uint64
-
-	timers sync.WaitGroup // armed or running; at most one
+	running sync.WaitGroup // one for a timer that is set or a look that runs
 
 	mu sync.Mutex // a leaf
 	// Guarded by mu.
-	timer   *time.Timer
-	quiet   time.Time // a time at which no call was open
-	begun   uint32    // how many had begun by then
+	timer   *time.Timer // made when it is first needed
+	looking bool
 	stopped bool
+	quiet   int // looks in a row without a call
+
+	counts []*count
+	prune  int  // a length of counts, from where on Add looks for lost blocks
+	busy   bool // there was a call since the last look
 }
 
+// The number of looks in the time, and the least time from one to the next.
 const (
-	begunShift = 32
-	asleep     = 1 << 31 // no timer is armed; the end of the last call arms it
-	open       = asleep - 1
-
-	// looks is how often the timer looks, in the time, and leastGap how long it
-	// waits between two looks at least.
-	looks    = 8
-	leastGap = time.Millisecond
+	maxLooks  = 10
+	minPeriod = time.Millisecond
 )
 
-// Start calls idle, on a goroutine of its own, when there were no calls for the
-// time after. It is called once, before the first call.
-func (w *Watch) Start(after time.Duration, idle func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.after, w.idle = after, idle
-	w.quiet = time.Now()
-	w.timers.Add(1)
-	w.timer = time.AfterFunc(min(after, w.gap()), w.look)
+// NewWatch returns a Watch that calls idle, on a goroutine of its own, when there
+// were no calls for the time after, which is more than 0. It does nothing before
+// Start.
+func NewWatch(after time.Duration, idle func()) *Watch {
+	looks := min(max(after/minPeriod, 1), maxLooks)
+	return &Watch{looks: int(looks), period: max((after-1)/looks+1, minPeriod), idle: idle}
 }
 
-func (w *Watch) gap() time.Duration { return max(w.after/looks, leastGap) }
-
-// Begin counts a call.
-func (w *Watch) Begin() { w.state.Add(1<<begunShift | 1) }
-
-// End counts the end of a call. It may come after Stop.
-func (w *Watch) End() {
-	if s := w.state.Add(^uint64(0)); s&(asleep|open) == asleep {
-		w.wake()
-	}
-}
-
-// wake arms the timer when the last call that it found open has ended.
-func (w *Watch) wake() {
+// Start begins to look, unless that has begun. It may come at any time; after Stop
+// it does nothing.
+func (w *Watch) Start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := w.state.Load()
-	if w.stopped || s&(asleep|open) != asleep || !w.state.CompareAndSwap(s, s&^asleep) {
-		return // for a call that has begun meanwhile; its end comes here too
+	if w.looking || w.stopped {
+		return
 	}
-	w.quietLocked(s)
-	w.armLocked(w.after)
+	w.looking, w.quiet = true, 0
+	w.armLocked()
+}
+
+// armLocked sets the timer for the next look. Caller holds w.mu.
+func (w *Watch) armLocked() {
+	w.running.Add(1)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.period, w.look)
+	} else {
+		w.timer.Reset(w.period)
+	}
 }
 
 // look runs when the timer does.
 func (w *Watch) look() {
-	defer w.timers.Done()
+	defer w.running.Done()
 	if w.due() {
 		w.idle()
 	}
 }
 
-// due reports whether there were no calls for the time. If there were, it sees to
-// it that somebody looks again.
+// due reports whether there were no calls for the time; if not, the timer is set
+// again.
 func (w *Watch) due() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !w.stopped {
-		s := w.state.Load()
-		left := w.after - time.Since(w.quiet)
-		switch {
-		case s&open == 0 && uint32(s>>begunShift) != w.begun:
-			w.quietLocked(s)
-			w.armLocked(w.after)
-			return false
-		case s&open == 0 && left > 0:
-			w.armLocked(left)
-			return false
-		case w.state.CompareAndSwap(s, s|asleep):
-			return s&open == 0
-		}
+	if w.stopped {
+		return false
 	}
+	w.countLocked()
+	w.quiet++
+	if w.busy {
+		w.quiet, w.busy = 0, false
+	}
+	if w.quiet >= w.looks {
+		w.looking = false
+		return true
+	}
+	w.armLocked()
 	return false
 }
 
-// quietLocked notes that no call was open in state s. The clock is read after it
-// was: a call that comes in between is not among those begun. Caller holds w.mu.
-func (w *Watch) quietLocked(s uint64) {
-	w.quiet, w.begun = time.Now(), uint32(s>>begunShift)
-}
-
-// armLocked arms the timer, which is not armed, for the next look or for when the
-// time is over, whatever comes first. Caller holds w.mu.
-func (w *Watch) armLocked(left time.Duration) {
-	w.timers.Add(1)
-	w.timer.Reset(min(left, w.gap()))
+// countLocked takes note of what each block has done since it was looked at, and
+// forgets those that are gone. Whatever begins or ends after its word was read is
+// seen by the next look. Caller holds w.mu.
+func (w *Watch) countLocked() {
+	w.counts = slices.DeleteFunc(w.counts, func(c *count) bool {
+		gone := c.block.Value() == nil // first: then nobody writes any more
+		n := c.n.Load()
+		if n != c.seen || n%2 == 1 && !gone {
+			w.busy = true
+		}
+		c.seen = n
+		return gone
+	})
 }
 
 // Stop ends the watch and waits until the function does not run any more. It must
@@ -150,9 +145,51 @@ func (w *Watch) armLocked(left time.Duration) {
 func (w *Watch) Stop() {
 	w.mu.Lock()
 	w.stopped = true
-	if w.timer != nil && w.timer.Stop() {
-		w.timers.Done()
+	if w.looking && w.timer.Stop() {
+		w.running.Done()
 	}
 	w.mu.Unlock()
-	w.timers.Wait()
+	w.running.Wait()
+}
+
+// Calls are those of one block, one after another. It is a field of what lives as
+// long as the block, since the Watch refers to it weakly: blocks that nobody needs
+// are left to the garbage collector.
+type Calls struct{ count *count }
+
+// A count is how the calls of a block are seen from the timer. One word for all the
+// blocks would be written by all processors, and a call would need another one to
+// end once where a cancel and its status come together.
+type count struct {
+	// Atomic: how many calls have begun and ended, so it is odd during one.
+	n atomic.Uint64
+
+	// Guarded by Watch.mu.
+	block weak.Pointer[Calls]
+	seen  uint64 // n at the last look
+
+	_ [40]byte // a cache line of its own
+}
+
+// Add makes c the calls of a new block. It is called once, before the first Begin.
+func (w *Watch) Add(c *Calls) {
+	c.count = &count{block: weak.Make(c)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.counts) >= w.prune {
+		w.countLocked()
+		w.prune = 2*len(w.counts) + 16
+	}
+	w.counts = append(w.counts, c.count)
+}
+
+// Begin counts a call. The one before has ended.
+func (c *Calls) Begin() { c.count.n.Add(1) }
+
+// End counts the end of the call, or does nothing if that was. It may be called
+// from several places at once, and after Stop.
+func (c *Calls) End() {
+	if n := c.count.n.Load(); n%2 == 1 {
+		c.count.n.CompareAndSwap(n, n+1) // or somebody else has
+	}
 }
