@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
@@ -122,6 +123,12 @@ func (c Config) withDefaults() (Config, error) {
 		if b == nil {
 			return c, fmt.Errorf("clientchannel: Resolvers[%d] is nil", i)
 		}
+		if err := userpanic.Catch(b, "Scheme", func() error {
+			b.Scheme()
+			return nil
+		}); err != nil {
+			return c, fmt.Errorf("clientchannel: Resolvers[%d] cannot be used: %w", i, err)
+		}
 	}
 	if c.DefaultScheme == "" {
 		c.DefaultScheme = defaultScheme
@@ -148,7 +155,7 @@ func (c *Config) resolveTarget() (resolver.Target, resolver.Builder, error) {
 	}
 	b := resolver.Find(builders, target.Scheme)
 	if v, ok := b.(resolver.Validator); ok {
-		if err := v.Validate(target); err != nil {
+		if err := userpanic.Catch(b, "Validate", func() error { return v.Validate(target) }); err != nil {
 			return target, nil, fmt.Errorf("clientchannel: %w", err)
 		}
 	}
@@ -172,7 +179,15 @@ func (c *Config) authority(target resolver.Target, b resolver.Builder) (string, 
 		return fromCreds, nil
 	}
 	if o, ok := b.(resolver.AuthorityOverrider); ok {
-		return o.Authority(target), nil
+		var name string
+		err := userpanic.Catch(b, "Authority", func() error {
+			name = o.Authority(target)
+			return nil
+		})
+		if err != nil {
+			err = fmt.Errorf("clientchannel: %w", err)
+		}
+		return name, err
 	}
 	endpoint := target.Endpoint()
 	if endpoint == "" || strings.HasPrefix(endpoint, ":") {

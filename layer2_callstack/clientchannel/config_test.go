@@ -39,6 +39,8 @@ func TestNewRefuses(t *testing.T) {
 		{"a negative timeout", func(c *Config) { c.MinConnectTimeout = -time.Second }, "MinConnectTimeout is -1s"},
 		{"a shrinking backoff", func(c *Config) { c.Backoff = backoff.Config{Multiplier: 0.5} }, "Multiplier is 0.5"},
 		{"a nil resolver", func(c *Config) { c.Resolvers = []resolver.Builder{nil} }, "Resolvers[0] is nil"},
+		{"a resolver that is a nil pointer", func(c *Config) { c.Resolvers = []resolver.Builder{resolver.DNS{}, (*resolver.DNS)(nil)} },
+			"Resolvers[1] cannot be used: a nil *resolver.DNS panicked in Scheme"},
 		{"a proxy that is no URL", func(c *Config) { c.Proxy = "http://user:SECRET@a b" }, "not of the form http://user:password@host:port (it is not shown"},
 		{"passthrough to nowhere", func(c *Config) { c.Target, c.Connect = "passthrough://bufnet", nil }, "no address"},
 		{"two names for the server", func(c *Config) {

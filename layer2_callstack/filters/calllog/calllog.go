@@ -28,10 +28,12 @@ package calllog
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -50,12 +52,28 @@ type Config struct {
 	Level slog.Leveler
 }
 
+// Validate returns what is wrong with c, nil if nothing is.
+func (c Config) Validate() error {
+	if c.Level == nil {
+		return nil
+	}
+	if err := userpanic.Catch(c.Level, "Level", func() error {
+		c.Level.Level()
+		return nil
+	}); err != nil {
+		return fmt.Errorf("option Level cannot be used: %w", err)
+	}
+	return nil
+}
+
 // New returns the filter.
 func New(cfg Config) callstack.Filter { return &filter{cfg} }
 
 type filter struct{ cfg Config }
 
 func (f *filter) Name() string { return Name }
+
+func (f *filter) Validate() error { return f.cfg.Validate() }
 
 func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
 	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg.Logger, f.cfg.Level}

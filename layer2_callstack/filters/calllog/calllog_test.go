@@ -252,6 +252,22 @@ func TestLevels(t *testing.T) {
 	}
 }
 
+// TestConfigIsChecked: a level that cannot be asked is found before there is a call.
+func TestConfigIsChecked(t *testing.T) {
+	for _, level := range []slog.Leveler{nil, slog.LevelInfo, new(slog.LevelVar)} {
+		if err := (calllog.Config{Level: level}).Validate(); err != nil {
+			t.Errorf("Level %v: %v", level, err)
+		}
+	}
+	b := callstack.NewBuilder("TEST")
+	b.Add(calllog.New(calllog.Config{Level: (*slog.LevelVar)(nil)})).Terminal()
+	const want = `callstack: TEST: filter "call_log": option Level cannot be used: a nil *slog.LevelVar panicked in Level: ` +
+		"runtime error: invalid memory address or nil pointer dereference"
+	if err := b.Check(callstack.ChannelArgs{}); err == nil || err.Error() != want {
+		t.Errorf("Check = %v, want %s", err, want)
+	}
+}
+
 // TestSendRacesEnd has an application that sends and cancels while the call ends.
 // There is one line for each call, whoever is first.
 func TestSendRacesEnd(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -16,8 +17,12 @@ import (
 // closes the hold until they are there. Where that cannot be, it cancels the call:
 // the caller passes b on, and it fails there.
 func (c *call) authorize(b *transport.StreamOpBatch) {
-	blocking := c.ch.blocking || c.args.Credentials != nil && mayBlock(c.args.Credentials)
-	if err := c.each(c.check); err != nil {
+	err := c.each(c.check)
+	blocking := c.ch.blocking
+	if own := c.args.Credentials; err == nil && !blocking && own != nil {
+		blocking, err = c.mayBlock(own)
+	}
+	if err != nil {
 		callstack.Cancel(c.Next, err)
 		return
 	}
@@ -29,7 +34,7 @@ func (c *call) authorize(b *transport.StreamOpBatch) {
 		return
 	}
 	ctx, uri := c.place.of(c, md.Authority, md.Path)
-	err := c.each(func(creds credentials.PerRPCCredentials) error {
+	err = c.each(func(creds credentials.PerRPCCredentials) error {
 		fields, err := c.ask(ctx, creds, uri, &b.Cause)
 		credentials.AppendRequestMetadata(md, fields)
 		return err
@@ -75,6 +80,16 @@ func (c *call) check(creds credentials.PerRPCCredentials) (err error) {
 	return nil
 }
 
+// mayBlock reports whether creds, which are those of the call, may.
+func (c *call) mayBlock(creds credentials.PerRPCCredentials) (blocking bool, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = c.panicked(creds, p)
+		}
+	}()
+	return mayBlock(creds), nil
+}
+
 // ask asks creds for their fields. cause is the trace event that it comes of.
 func (c *call) ask(ctx context.Context, creds credentials.PerRPCCredentials, uri []string, cause *trace.EventID) (fields map[string]string, err error) {
 	defer func() {
@@ -98,9 +113,9 @@ func (c *call) ask(ctx context.Context, creds credentials.PerRPCCredentials, uri
 // panicked logs where credentials have panicked and returns how the call ends.
 // What they have panicked with may be a secret.
 func (c *call) panicked(creds credentials.PerRPCCredentials, p any) error {
-	c.ch.logger.Error("client_auth: credentials panicked", "credentials", fmt.Sprintf("%T", creds), "panic", panicText(p),
+	c.ch.logger.Error("client_auth: credentials panicked", "credentials", fmt.Sprintf("%T", creds), "panic", userpanic.Text(p),
 		"stack", string(debug.Stack()))
-	return c.ch.fault(status.Internal, nil, "credentials %T panicked: %s", creds, panicText(p))
+	return c.ch.fault(status.Internal, nil, "credentials %T panicked: %s", creds, userpanic.Text(p))
 }
 
 // trace emits an event of this call, which is the cause of the next.

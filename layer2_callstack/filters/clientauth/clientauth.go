@@ -2,11 +2,13 @@ package clientauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -30,11 +32,32 @@ type Config struct {
 // Validate returns what is wrong with c.
 func (c Config) Validate() error {
 	for i, creds := range c.Credentials {
+		var err error
 		if creds == nil {
-			return fmt.Errorf("option Credentials: number %d of %d is nil", i+1, len(c.Credentials))
+			err = errors.New("is nil")
+		} else if err = tryOut(creds); err != nil {
+			err = fmt.Errorf("cannot be used: %w", err)
+		}
+		if err != nil {
+			return fmt.Errorf("option Credentials: number %d of %d %w", i+1, len(c.Credentials), err)
 		}
 	}
 	return nil
+}
+
+// tryOut calls the methods that do no more than answer. A nil pointer in the
+// interface is found out here, unless its type allows it.
+func tryOut(creds credentials.PerRPCCredentials) error {
+	if err := userpanic.Catch(creds, "RequireTransportSecurity", func() error {
+		creds.RequireTransportSecurity()
+		return nil
+	}); err != nil {
+		return err
+	}
+	return userpanic.Catch(creds, "NonBlocking", func() error {
+		mayBlock(creds)
+		return nil
+	})
 }
 
 // New returns the filter. It serves clients.

@@ -68,9 +68,17 @@ func TestContract(t *testing.T) {
 // TestCreateFails is what gRPC core calls CreateFailsWithoutRequiredChannelArgs;
 // all that is needed here are the credentials.
 func TestCreateFails(t *testing.T) {
-	err := config(&fake{}, nil).Validate()
-	if want := "option Credentials: number 2 of 2 is nil"; err == nil || err.Error() != want {
-		t.Errorf("Validate: %v, want %q", err, want)
+	for _, tc := range []struct {
+		cfg  clientauth.Config
+		want string
+	}{
+		{config(&fake{}, nil), "option Credentials: number 2 of 2 is nil"},
+		{config((*fake)(nil)), "option Credentials: number 1 of 1 cannot be used: a nil *clientauth_test.fake panicked in RequireTransportSecurity: " +
+			"runtime error: invalid memory address or nil pointer dereference"},
+	} {
+		if err := tc.cfg.Validate(); err == nil || err.Error() != tc.want {
+			t.Errorf("Validate: %v, want %q", err, tc.want)
+		}
 	}
 	b := callstack.NewBuilder("TEST")
 	b.Add(clientauth.New(config(nil)))

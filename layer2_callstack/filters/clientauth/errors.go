@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
@@ -58,13 +57,4 @@ func (ch *channel) lost(cause error) error {
 	e := ch.fault(transport.DisconnectCode(cause), cause, "the connection ended while credentials were asked")
 	e.Progress = transport.ProgressNotSent
 	return e
-}
-
-// panicText describes what a panic was given: the runtime's own words, else only
-// the type.
-func panicText(p any) string {
-	if err, ok := p.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", p)
 }

@@ -135,6 +135,8 @@ func TestConfigIsChecked(t *testing.T) {
 		{"a coding to send where none is known", config{Send: "gzip", Compressors: []encoding.Compressor{}}, `compressor "gzip" is not known, only "identity" is`},
 		{"two of one name", config{Compressors: []encoding.Compressor{encoding.Gzip{}, encoding.Gzip{Level: 9}}}, `option Compressors: two compressors are called "gzip"`},
 		{"nil", config{Compressors: []encoding.Compressor{nil}}, "compressor 0 is nil"},
+		{"a nil pointer", config{Compressors: []encoding.Compressor{encoding.Gzip{}, (*rot)(nil)}},
+			"option Compressors: compressor 1 cannot be used: a nil *compression_test.rot panicked in Name"},
 		{"a name that no header can have", config{Compressors: []encoding.Compressor{rot{name: "A,b"}}}, `compressor 0 is called "A,b"`},
 		{"no name", config{Compressors: []encoding.Compressor{rot{}}}, `compressor 0 is called ""`},
 		{"identity as a compressor", config{Compressors: []encoding.Compressor{rot{name: "identity"}}}, "which is no compression"},

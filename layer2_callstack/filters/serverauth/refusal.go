@@ -3,12 +3,11 @@ package serverauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"unicode/utf8"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -91,18 +90,9 @@ func (c *call) interrupted(v any) error {
 	if v == nil {
 		c.ch.panics.Warn("server_auth: the hook ended its goroutine", "method", c.request.Path)
 	} else {
-		c.ch.panics.Warn("server_auth: the hook panicked", "method", c.request.Path, "panic", panicText(v), "stack", string(debug.Stack()))
+		c.ch.panics.Warn("server_auth: the hook panicked", "method", c.request.Path, "panic", userpanic.Text(v), "stack", string(debug.Stack()))
 	}
 	return errInterrupted
-}
-
-// panicText describes what a panic was given: the runtime's own words, else only
-// the type, since it may quote a token.
-func panicText(v any) string {
-	if err, ok := v.(runtime.Error); ok {
-		return err.Error()
-	}
-	return fmt.Sprintf("%T", v)
 }
 
 // logRefusal logs that a call was refused, and why if the client is not told.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/strata-grpc/strata/internal/userpanic"
 )
 
 // Identity is the coding of messages as they are. Everybody knows it, so it is
@@ -50,7 +52,13 @@ func NewSet(list []Compressor) (*Set, error) {
 		if c == nil {
 			return nil, fmt.Errorf("compressor %d is nil", i)
 		}
-		name := c.Name()
+		var name string
+		if err := userpanic.Catch(c, "Name", func() error {
+			name = c.Name()
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("compressor %d cannot be used: %w", i, err)
+		}
 		switch {
 		case !validName(name):
 			return nil, fmt.Errorf("compressor %d is called %q, want a name of 0-9, a-z, hyphen, underscore and dot", i, name)
@@ -60,7 +68,7 @@ func NewSet(list []Compressor) (*Set, error) {
 			return nil, fmt.Errorf("two compressors are called %q", name)
 		}
 		if v, ok := c.(interface{ Validate() error }); ok {
-			if err := v.Validate(); err != nil {
+			if err := userpanic.Catch(c, "Validate", v.Validate); err != nil {
 				return nil, fmt.Errorf("compressor %q: %w", name, err)
 			}
 		}
