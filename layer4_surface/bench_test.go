@@ -123,7 +123,11 @@ func (*nullCall) StartBatch(b *transport.StreamOpBatch) {
 func newNullChannel(tb testing.TB) *Channel {
 	b := callstack.NewBuilder("NULL")
 	b.Add(nullFilter{}).Terminal()
-	ch, err := newChannel("null", b, newChannelConfig(nil), new(stateTracker), nil)
+	cfg, err := newChannelConfig(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ch, err := newChannel("null", b, cfg, new(stateTracker), nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

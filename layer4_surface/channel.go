@@ -51,7 +51,10 @@ type controller interface {
 // does no I/O: the first call connects, or State(true). What is wrong with the
 // target or an option is an error that quotes it.
 func NewChannel(target string, opts ...ChannelOption) (*Channel, error) {
-	cfg := newChannelConfig(opts)
+	cfg, err := newChannelConfig(opts)
+	if err != nil {
+		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
+	}
 	var connections *callstack.Builder // set below, before there is one
 	cc, err := clientchannel.New(clientchannel.Config{
 		Target:            target,
@@ -98,16 +101,23 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 	if t == nil {
 		return nil, errors.New("surface: NewDirectChannel without a transport")
 	}
-	cfg := newChannelConfig(opts)
 	target := t.Name() + ":" + t.Peer().String()
-	if err := cfg.checkPeer(t.Peer().AuthInfo); err != nil {
+	cfg, err := newChannelConfig(opts)
+	if err != nil {
 		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
 	}
 	if cfg.stack.Authority == "" {
 		cfg.stack.Authority = t.Peer().String()
 	}
+	stack := stacks.ClientDirect(cfg.stack, t.Name() != inprocName)
+	if err = stack.Check(cfg.stackArgs(t)); err == nil {
+		err = cfg.checkPeer(t.Peer().AuthInfo)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("surface: channel to %q: %w", target, err)
+	}
 	state := &stateTracker{trace: tracer{sink: cfg.trace}}
-	c, err := newChannel(target, stacks.ClientDirect(cfg.stack, t.Name() != inprocName), cfg, state, t)
+	c, err := newChannel(target, stack, cfg, state, t)
 	if err == nil {
 		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
 	}
@@ -115,13 +125,14 @@ func NewDirectChannel(t transport.Transport, opts ...ChannelOption) (*Channel, e
 }
 
 // checkPlainText returns which secrets the calls of a channel with a name would
-// send in plain text, which is known before there is a connection.
+// send in plain text, which is known before there is a connection. The filter has
+// tried them out.
 func (c *channelConfig) checkPlainText() error {
 	if c.credentials.Info().SecurityProtocol != "insecure" {
 		return nil
 	}
 	for _, creds := range c.stack.Auth.Credentials {
-		if creds != nil && creds.RequireTransportSecurity() {
+		if creds.RequireTransportSecurity() {
 			return fmt.Errorf("option WithPerRPCCredentials: credentials %T are secrets that need a secure connection, and the transport credentials are plain text; "+
 				"use credentials.NewTLS, or credentials whose RequireTransportSecurity is false", creds)
 		}
@@ -130,12 +141,9 @@ func (c *channelConfig) checkPlainText() error {
 }
 
 // checkPeer returns which secrets may not be sent to the peer of a channel that
-// is one connection.
+// is one connection. The filter has tried them out.
 func (c *channelConfig) checkPeer(info credentials.AuthInfo) error {
 	for _, creds := range c.stack.Auth.Credentials {
-		if creds == nil {
-			continue // which the filter says better
-		}
 		if err := credentials.CheckPerRPC(creds, info); err != nil {
 			return fmt.Errorf("option WithPerRPCCredentials: credentials %T: %s", creds, status.Convert(err).Message())
 		}
@@ -152,21 +160,31 @@ const inprocName = "inproc"
 // it is closed, pings fail, and the peer of every call is called "lame".
 func NewLameChannel(target string, code status.Code, message string) (*Channel, error) {
 	state := new(stateTracker)
-	c, err := newChannel(target, stacks.Lame(status.New(code, message)), newChannelConfig(nil), state, nil)
+	cfg, err := newChannelConfig(nil)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newChannel(target, stacks.Lame(status.New(code, message)), cfg, state, nil)
 	if err == nil {
 		c.calls.stack.StartTransportOp(&transport.Op{StartWatch: state})
 	}
 	return c, err
 }
 
-func newChannelConfig(opts []ChannelOption) channelConfig {
+func newChannelConfig(opts []ChannelOption) (channelConfig, error) {
 	var cfg channelConfig
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			return cfg, nilOption(i, len(opts))
+		}
 		o.applyChannel(&cfg)
+	}
+	if err := cfg.check(); err != nil {
+		return cfg, err
 	}
 	cfg.endConfig = cfg.endConfig.withDefaults()
 	cfg.nameLimits("client")
-	return cfg
+	return cfg, nil
 }
 
 func newChannel(target string, b *callstack.Builder, cfg channelConfig, control controller, t transport.Transport) (*Channel, error) {

@@ -3,10 +3,13 @@ package surface
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"time"
 
+	"github.com/strata-grpc/strata/internal/userpanic"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/http2"
@@ -60,6 +63,34 @@ func (c endConfig) withDefaults() endConfig {
 	return c
 }
 
+// check returns what is wrong with a value that a user has passed in, before it is
+// used. A nil pointer may be one that works.
+func (c *endConfig) check() error {
+	if c.credentials != nil {
+		if err := userpanic.Catch(c.credentials, "Info", func() error {
+			c.credentials.Info()
+			return nil
+		}); err != nil {
+			return fmt.Errorf("option WithCredentials cannot be used: %w", err)
+		}
+	}
+	if c.logger != nil && c.logger.Handler() == nil {
+		return errors.New("option WithLogger cannot be used: the logger has no handler; slog.New makes one that has")
+	}
+	if userpanic.IsNil(c.trace) { // so an event on trial is kept nowhere
+		if err := userpanic.Catch(c.trace, "Emit", func() error {
+			c.trace.Emit(&trace.Event{Layer: 4})
+			return nil
+		}); err != nil {
+			return fmt.Errorf("option WithTrace cannot be used: %w", err)
+		}
+	}
+	return nil
+}
+
+// nilOption is the error of an option that is nil itself.
+func nilOption(i, of int) error { return fmt.Errorf("option number %d of %d is nil", i+1, of) }
+
 // nameLimits says what errors call the limits of messages, unless a layer above
 // has said so.
 func (c *endConfig) nameLimits(side string) {
@@ -111,7 +142,8 @@ type serverOption func(*serverConfig)
 func (f serverOption) applyServer(c *serverConfig) { f(c) }
 
 // WithCredentials secures the connections. A channel has to be given some,
-// credentials.NewInsecure() for plain text; a server without any is plain text.
+// credentials.NewInsecure() for plain text; a server without any is plain text. Nil
+// is without any.
 func WithCredentials(creds credentials.TransportCredentials) Option {
 	return endOption(func(c *endConfig) { c.credentials = creds })
 }
@@ -125,10 +157,10 @@ func WithPerRPCCredentials(creds ...credentials.PerRPCCredentials) ChannelOption
 	})
 }
 
-// WithLogger sets where warnings go. The default is slog.Default().
+// WithLogger sets where warnings go. The default, nil, is slog.Default().
 func WithLogger(l *slog.Logger) Option { return endOption(func(c *endConfig) { c.logger = l }) }
 
-// WithTrace sends the events of all layers to sink.
+// WithTrace sends the events of all layers to sink. The default, nil, is off.
 func WithTrace(sink trace.Sink) Option { return endOption(func(c *endConfig) { c.trace = sink }) }
 
 // WithMaxRecvMessageSize bounds the messages that are accepted, in bytes. The
@@ -197,7 +229,7 @@ func WithResolvers(builders ...resolver.Builder) ChannelOption {
 }
 
 // WithDialer replaces net.Dialer, and the proxies of the environment, for making
-// connections.
+// connections. Nil replaces nothing.
 func WithDialer(dial func(ctx context.Context, network, address string) (net.Conn, error)) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.dialer = dial })
 }

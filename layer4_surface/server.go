@@ -62,11 +62,8 @@ const (
 // whose own options are wrong.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{life: lifetime.New(), methods: map[methodKey]*matcher{}}
-	for _, o := range opts {
-		o.applyServer(&s.cfg)
-	}
-	if n := s.cfg.hooks; n > 1 {
-		panic(fmt.Sprintf("surface: NewServer: option WithServerAuth was given %d times, want one hook, which asks the others", n))
+	if err := s.cfg.apply(opts); err != nil {
+		panic(fmt.Sprintf("surface: NewServer: %v", err))
 	}
 	s.cfg.endConfig = s.cfg.endConfig.withDefaults()
 	s.cfg.nameLimits("server")
@@ -85,6 +82,20 @@ func NewServer(opts ...ServerOption) *Server {
 	s.trace = newTracer(s.cfg.trace)
 	s.unregistered = &matcher{server: s}
 	return s
+}
+
+// apply has opts change c, and returns what is wrong with them.
+func (c *serverConfig) apply(opts []ServerOption) error {
+	for i, o := range opts {
+		if o == nil {
+			return nilOption(i, len(opts))
+		}
+		o.applyServer(c)
+	}
+	if c.hooks > 1 {
+		return fmt.Errorf("option WithServerAuth was given %d times, want one hook, which asks the others", c.hooks)
+	}
+	return c.check()
 }
 
 // ErrStarted is the cause of errors about what has to be done before the

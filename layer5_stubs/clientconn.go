@@ -2,6 +2,7 @@ package stubs
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -33,8 +34,8 @@ var _ ClientConnInterface = (*ClientConn)(nil)
 // quotes what is wrong with the target or an option.
 func NewClient(target string, opts ...DialOption) (*ClientConn, error) {
 	var cfg dialConfig
-	for _, o := range opts {
-		o.applyDial(&cfg)
+	if err := cfg.apply(opts); err != nil {
+		return nil, fmt.Errorf("stubs: client of %q: %w", target, err)
 	}
 	channel, err := surface.NewChannel(target, cfg.channelOptions()...)
 	if err != nil {
@@ -48,8 +49,8 @@ func NewClient(target string, opts ...DialOption) (*ClientConn, error) {
 // about connecting have no meaning.
 func NewClientOn(t transport.Transport, opts ...DialOption) (*ClientConn, error) {
 	var cfg dialConfig
-	for _, o := range opts {
-		o.applyDial(&cfg)
+	if err := cfg.apply(opts); err != nil {
+		return nil, fmt.Errorf("stubs: client: %w", err)
 	}
 	channel, err := surface.NewDirectChannel(t, cfg.channelOptions()...)
 	if err != nil {

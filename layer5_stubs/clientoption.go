@@ -2,6 +2,7 @@ package stubs
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -48,10 +49,10 @@ type endOption func(*endConfig)
 func (f endOption) applyDial(c *dialConfig)     { f(&c.endConfig) }
 func (f endOption) applyServer(c *serverConfig) { f(&c.endConfig) }
 
-// WithLogger sets where warnings go. The default is slog.Default().
+// WithLogger sets where warnings go. The default, nil, is slog.Default().
 func WithLogger(l *slog.Logger) Option { return endOption(func(c *endConfig) { c.logger = l }) }
 
-// WithTrace sends the events of all layers to sink.
+// WithTrace sends the events of all layers to sink. The default, nil, is off.
 func WithTrace(sink trace.Sink) Option { return endOption(func(c *endConfig) { c.trace = sink }) }
 
 // WithHTTP2 tunes the connections. It replaces what options before it have set
@@ -96,6 +97,25 @@ type dialOption func(*dialConfig)
 
 func (f dialOption) applyDial(c *dialConfig) { f(c) }
 
+// apply has opts change c, and returns which of them is nil.
+func (c *dialConfig) apply(opts []DialOption) error {
+	for i, o := range opts {
+		if o == nil {
+			return nilOption(i, len(opts))
+		}
+		o.applyDial(c)
+	}
+	for i, o := range c.calls {
+		if o == nil {
+			return fmt.Errorf("option WithDefaultCallOptions: %w", nilOption(i, len(c.calls)))
+		}
+	}
+	return nil
+}
+
+// nilOption is the error of an option that is nil itself.
+func nilOption(i, of int) error { return fmt.Errorf("option number %d of %d is nil", i+1, of) }
+
 // passOn returns the option that gives o to the layer below.
 func passOn(o surface.ChannelOption) DialOption {
 	return dialOption(func(c *dialConfig) { c.options = append(c.options, o) })
@@ -126,7 +146,7 @@ func WithUserAgent(s string) DialOption { return passOn(surface.WithUserAgent(s)
 // WithContextDialer makes dial open the connections. It is given an address,
 // "unix:" and a path for a Unix socket. A target without a scheme is then the
 // address as it stands, and dial resolves the name; "dns:///" in front of it
-// has it resolved before.
+// has it resolved before. Nil changes nothing.
 func WithContextDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) DialOption {
 	return dialOption(func(c *dialConfig) { c.dialer = dial })
 }
@@ -191,7 +211,7 @@ func WithDefaultCallOptions(opts ...CallOption) DialOption {
 }
 
 // WithUnaryInterceptor puts one interceptor around all those of
-// [WithChainUnaryInterceptor].
+// [WithChainUnaryInterceptor]. Nil is none.
 func WithUnaryInterceptor(f UnaryClientInterceptor) DialOption {
 	return dialOption(func(c *dialConfig) {
 		if f != nil {
@@ -200,13 +220,14 @@ func WithUnaryInterceptor(f UnaryClientInterceptor) DialOption {
 	})
 }
 
-// WithChainUnaryInterceptor adds interceptors, the outermost first.
+// WithChainUnaryInterceptor adds interceptors, the outermost first. Those that are
+// nil are left out.
 func WithChainUnaryInterceptor(chain ...UnaryClientInterceptor) DialOption {
 	return dialOption(func(c *dialConfig) { c.unary = appendNonNil(c.unary, chain) })
 }
 
 // WithStreamInterceptor puts one interceptor around all those of
-// [WithChainStreamInterceptor].
+// [WithChainStreamInterceptor]. Nil is none.
 func WithStreamInterceptor(f StreamClientInterceptor) DialOption {
 	return dialOption(func(c *dialConfig) {
 		if f != nil {
@@ -215,7 +236,8 @@ func WithStreamInterceptor(f StreamClientInterceptor) DialOption {
 	})
 }
 
-// WithChainStreamInterceptor adds interceptors, the outermost first.
+// WithChainStreamInterceptor adds interceptors, the outermost first. Those that are
+// nil are left out.
 func WithChainStreamInterceptor(chain ...StreamClientInterceptor) DialOption {
 	return dialOption(func(c *dialConfig) { c.stream = appendNonNil(c.stream, chain) })
 }
@@ -268,7 +290,8 @@ type callOption func(*callConfig)
 
 func (f callOption) applyCall(c *callConfig) { f(c) }
 
-// Header has the server's headers stored in md when the call has ended.
+// Header has the server's headers stored in md when the call has ended. Here and
+// in the next two nil asks for nothing.
 func Header(md *metadata.MD) CallOption { return callOption(func(c *callConfig) { c.header = md }) }
 
 // Trailer has the server's trailers stored in md when the call has ended.
@@ -295,16 +318,20 @@ func CallAuthority(authority string) CallOption {
 
 // PerRPCCredentials has a call send what creds return, behind what those of
 // [WithPerRPCCredentials] do. A call that would send secrets in plain text ends with
-// UNAUTHENTICATED, and nothing of it is sent.
+// UNAUTHENTICATED, and nothing of it is sent. Nil is none of the call's own.
 func PerRPCCredentials(creds credentials.PerRPCCredentials) CallOption {
 	return callOption(func(c *callConfig) { c.credentials = creds })
 }
 
 // OnFinish has f called once, with the error that the call ended with. For a
 // stream that is on a goroutine of its own. A call that NewStream refused
-// does not begin, and so does not end.
+// does not begin, and so does not end. Nil is not called.
 func OnFinish(f func(err error)) CallOption {
-	return callOption(func(c *callConfig) { c.onFinish = append(c.onFinish, f) })
+	return callOption(func(c *callConfig) {
+		if f != nil {
+			c.onFinish = append(c.onFinish, f)
+		}
+	})
 }
 
 // MaxCallSendMsgSize bounds the messages that a call sends, in bytes. There is

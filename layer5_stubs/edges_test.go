@@ -175,24 +175,3 @@ func TestCloseWithStuckDialer(t *testing.T) {
 		}
 	})
 }
-
-// TestOptionsThatAreNil: nil switches an interceptor off, and a service must be
-// described.
-func TestOptionsThatAreNil(t *testing.T) {
-	f := newFixture(t, new(echo), options{
-		dial:   []stubs.DialOption{stubs.WithUnaryInterceptor(nil), stubs.WithChainStreamInterceptor(nil)},
-		server: []stubs.ServerOption{stubs.UnaryInterceptor(nil), stubs.ChainStreamInterceptor(nil)},
-	})
-	if _, err := f.client.Unary(within(t), &testpb.Request{}); err != nil {
-		t.Error(err)
-	}
-	if err := bidiOnce(within(t), f.client); err != nil {
-		t.Error(err)
-	}
-	defer func() {
-		if got := fmt.Sprint(recover()); !strings.Contains(got, "without a description") {
-			t.Errorf("RegisterService(nil) panicked with %q", got)
-		}
-	}()
-	stubs.NewServer().RegisterService(nil, 1)
-}

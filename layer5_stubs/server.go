@@ -53,7 +53,10 @@ var ErrServerStopped = errors.New("stubs: the server has been stopped")
 // the options ask for cannot be, with what is wrong.
 func NewServer(opts ...ServerOption) *Server {
 	s := &Server{services: map[string]*ServiceDesc{}, stopped: make(chan struct{})}
-	for _, o := range opts {
+	for i, o := range opts {
+		if o == nil {
+			panic(fmt.Sprintf("stubs: NewServer: %v", nilOption(i, len(opts))))
+		}
 		o.applyServer(&s.cfg)
 	}
 	c := &s.cfg

@@ -44,7 +44,7 @@ func (c *serverConfig) serverOptions() []surface.ServerOption {
 	return opts
 }
 
-// Creds secures the connections. The default is plain text.
+// Creds secures the connections. The default, nil, is plain text.
 func Creds(creds credentials.TransportCredentials) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithCredentials(creds)) })
 }
@@ -151,7 +151,7 @@ func ServerAuth(cfg ServerAuthConfig) ServerOption {
 }
 
 // UnaryInterceptor puts one interceptor around all those of
-// [ChainUnaryInterceptor].
+// [ChainUnaryInterceptor]. Nil is none.
 func UnaryInterceptor(f UnaryServerInterceptor) ServerOption {
 	return serverOption(func(c *serverConfig) {
 		if f != nil {
@@ -160,13 +160,14 @@ func UnaryInterceptor(f UnaryServerInterceptor) ServerOption {
 	})
 }
 
-// ChainUnaryInterceptor adds interceptors, the outermost first.
+// ChainUnaryInterceptor adds interceptors, the outermost first. Those that are nil
+// are left out.
 func ChainUnaryInterceptor(chain ...UnaryServerInterceptor) ServerOption {
 	return serverOption(func(c *serverConfig) { c.unary = appendNonNil(c.unary, chain) })
 }
 
 // StreamInterceptor puts one interceptor around all those of
-// [ChainStreamInterceptor].
+// [ChainStreamInterceptor]. Nil is none.
 func StreamInterceptor(f StreamServerInterceptor) ServerOption {
 	return serverOption(func(c *serverConfig) {
 		if f != nil {
@@ -175,7 +176,8 @@ func StreamInterceptor(f StreamServerInterceptor) ServerOption {
 	})
 }
 
-// ChainStreamInterceptor adds interceptors, the outermost first.
+// ChainStreamInterceptor adds interceptors, the outermost first. Those that are nil
+// are left out.
 func ChainStreamInterceptor(chain ...StreamServerInterceptor) ServerOption {
 	return serverOption(func(c *serverConfig) { c.stream = appendNonNil(c.stream, chain) })
 }
