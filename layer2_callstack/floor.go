@@ -76,7 +76,7 @@ func (c *guardCall) pass(b *transport.StreamOpBatch, ops transport.OpSet) {
 			c.fail("passed on "+what, nil)
 			return
 		}
-		bit = w.free(lentDown, len(c.lentBelow))
+		bit = w.free(lentDown)
 		if c.swap(w, w.release(ops).put(below, ops)|bit) {
 			break
 		}
@@ -282,7 +282,8 @@ func (l *loan) fill(b *transport.StreamOpBatch, ops transport.OpSet) {
 func (l *loan) bring(ops transport.OpSet) {
 	switch kindOf(ops) {
 	case sentKind:
-		l.orig.SendMessage.Buf, l.orig.SendMessage.WriteClosed = l.op.SendMessage.Buf, l.op.SendMessage.WriteClosed
+		l.orig.SendMessage.Buf = nil // somebody has taken it
+		l.orig.SendMessage.WriteClosed = l.op.SendMessage.WriteClosed
 	case headersKind:
 		l.orig.RecvInitialMetadata.TrailersOnly = l.op.RecvInitialMetadata.TrailersOnly
 	case messageKind:

@@ -32,9 +32,9 @@ type guardCall struct {
 	streamEnded atomic.Bool // and so a server's call is over
 
 	ops       [opKinds]opState
-	lent      [7]*loan       // to the filter, by bit of lentUp; made when first used
+	lent      [opKinds]*loan // to the filter, by bit of lentUp; made when first used
 	lentBelow [opKinds]*loan // the same of lentDown
-	freed     ways           // a loan that has come back; owned by whoever runs a callback
+	ended     *loan          // one that has come back; owned by whoever runs a callback
 
 	grace grace
 }
@@ -163,7 +163,7 @@ func (c *guardCall) StartBatch(b *transport.StreamOpBatch) {
 	} else {
 		c.refuse(&l.op, ops)
 	}
-	c.leave()
+	c.leave(l)
 }
 
 // cancel gives a batch that cancels to the filter, and sees to it that it gets
@@ -186,17 +186,18 @@ func (c *guardCall) cancel(b *transport.StreamOpBatch) {
 	owner.Unref()
 }
 
-// lend makes a copy of b for the filter. Its operations are still those of the
-// caller.
+// lend makes a copy of b for the filter, which leave takes back. Its operations are
+// still those of the caller.
 func (c *guardCall) lend(b *transport.StreamOpBatch, ops transport.OpSet) *loan {
 	var bit ways
 	for {
 		w := c.load()
-		bit = w.free(lentUp, len(c.lent))
-		if c.swap(w, (w|bit)+frame) {
-			if !w.busy() {
-				c.owner.Ref()
-			}
+		if bit = w.free(lentUp); bit == 0 {
+			c.owner.Ref()
+			break
+		}
+		if c.swap(w, w|bit|isGiving(bit)) {
+			c.keep(w)
 			break
 		}
 	}
@@ -206,6 +207,14 @@ func (c *guardCall) lend(b *transport.StreamOpBatch, ops transport.OpSet) *loan 
 		c.ops[index(left)].loan = l
 	}
 	return l
+}
+
+// keep refers to the block if the guard was not busy before, as w says. letGo ends
+// that.
+func (c *guardCall) keep(w ways) {
+	if !w.busy() {
+		c.owner.Ref()
+	}
 }
 
 // loanAt returns the loan of a bit, which its first user makes, or one for this
@@ -230,6 +239,7 @@ func (c *guardCall) enter(ops transport.OpSet) bool {
 			return false
 		}
 		if c.swap(w, w.put(entered, ops).put(begun, ops)) {
+			c.keep(w)
 			return true
 		}
 	}
@@ -241,18 +251,27 @@ func (c *guardCall) refuse(b *transport.StreamOpBatch, ops transport.OpSet) {
 		b.SendMessage.Buf.Release()
 		b.SendMessage.Buf = nil
 	}
-	c.ways.Or(uint64(ways(0).put(ending, ops)))
+	c.keep(ways(c.ways.Or(uint64(ways(0).put(ending, ops)))))
 	c.end(ops, c.fault.Load(), false)
 }
 
-// leave ends a frame of StartBatch.
-func (c *guardCall) leave() {
+// leave is the end of StartBatch. A loan that has come back meanwhile was left alone,
+// for a filter whose callbacks run when they should not may have read it still.
+func (c *guardCall) leave(l *loan) {
 	c.grace.watch()
 	owner := c.owner
+	if l.bit == 0 {
+		owner.Unref()
+		return
+	}
 	for {
 		w := c.load()
-		if c.swap(w, w-frame) {
-			if now := w - frame; !now.busy() {
+		if w&l.bit == 0 {
+			l.clear()
+		}
+		now := w &^ isGiving(l.bit)
+		if c.swap(w, now) {
+			if !now.busy() {
 				c.letGo(now, owner)
 			}
 			return
@@ -360,16 +379,22 @@ func (c *guardCall) together(op transport.OpSet) transport.OpSet {
 func (c *guardCall) settle() {
 	owner := c.owner
 	for {
-		freed := c.freed
-		c.freed = 0
+		l := c.ended
+		c.ended = nil
 		var now ways
 		var ops transport.OpSet
 		for {
 			w := c.load()
 			ops = w.next(c.together)
-			now = w.take(due, ops) &^ freed
+			now = w.take(due, ops)
 			if ops == 0 {
 				now &^= running
+			}
+			if l != nil {
+				now &^= l.bit
+				if w&isGiving(l.bit) == 0 {
+					l.clear()
+				}
 			}
 			if c.swap(w, now) {
 				break
@@ -401,9 +426,8 @@ func (c *guardCall) run(ops transport.OpSet, err error) {
 		err = fault
 	}
 	s.err = nil
-	if l.left &^= ops; l.left == 0 && fault == nil {
-		c.freed = l.bit
-		l.clear()
+	if l.left &^= ops; l.left == 0 && fault == nil && l.bit != 0 {
+		c.ended = l
 	}
 	runUp(done, err)
 }

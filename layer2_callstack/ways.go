@@ -25,17 +25,17 @@ type ways uint64
 type place uint
 
 const (
-	entered  place        = 6 * iota // with the filter, on the way down
-	below                            // it has passed the floor
-	returned                         // with the filter, on the way up
-	ending                           // taken from the filter, not yet due
-	due                              // its callback is to run
-	overdue                          // with the filter since the grace began
-	begun                            // started in this call, at any time
-	lentDown                         // loans to the element below that are in use
-	lentUp                           // loans to the filter, of which there are 7
-	frames   = lentUp + 7            // calls of StartBatch that have not returned, up to 31
-	flags    = frames + 5
+	entered  place = 6 * iota // with the filter, on the way down
+	below                     // it has passed the floor
+	returned                  // with the filter, on the way up
+	ending                    // taken from the filter, not yet due
+	due                       // its callback is to run
+	overdue                   // with the filter since the grace began
+	begun                     // started in this call, at any time
+	lentDown                  // loans to the element below that are in use
+	lentUp                    // loans to the filter that are in use
+	giving                    // loans to the filter whose StartBatch has not returned
+	flags
 )
 
 const (
@@ -45,13 +45,9 @@ const (
 	over                               // a cancel has passed the floor, or a server's stream has ended
 )
 
-const (
-	frame ways = 1 << frames // one of them
-
-	// busyMask is what keeps a block from being recycled: operations on their
-	// way, frames, a callback.
-	busyMask = (1<<overdue - 1) | (1<<flags - 1<<frames) | running
-)
+// busyMask is what keeps a block from being recycled: operations on their way, calls
+// of the filter's StartBatch, a callback.
+const busyMask = (1<<overdue - 1) | (1<<flags - 1<<giving) | running
 
 func (w ways) has(flag ways) bool { return w&flag != 0 }
 
@@ -75,12 +71,19 @@ func (w ways) release(ops transport.OpSet) ways {
 	return w.take(entered, ops).take(returned, ops).take(overdue, ops)
 }
 
-// free returns the lowest of n loans of a place that is not in use, as its bit,
-// and 0 if all are.
-func (w ways) free(p place, n int) ways {
-	unused := ^(w >> p) & (1<<n - 1)
+// free returns the lowest loan of a place that is not in use, as its bit, and 0 if
+// all are.
+func (w ways) free(p place) ways {
+	used := w >> p
+	if p == lentUp {
+		used |= w >> giving
+	}
+	unused := ^used & (1<<opKinds - 1)
 	return unused & -unused << p
 }
+
+// isGiving returns the bit that goes with that of a loan to the filter.
+func isGiving(lent ways) ways { return lent << (giving - lentUp) }
 
 // outstanding returns what is with the filter or below it.
 func (w ways) outstanding() transport.OpSet { return w.held() | w.at(below) }

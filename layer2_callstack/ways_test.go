@@ -68,22 +68,30 @@ func TestPlaces(t *testing.T) {
 		}
 		seen |= w
 	}
-	for p, n := range map[place]int{lentDown: opKinds, lentUp: 7} {
+	for _, p := range []place{lentDown, lentUp} {
 		var w ways
-		for range n {
-			bit := w.free(p, n)
+		for range opKinds {
+			bit := w.free(p)
 			if bit == 0 || bit&(w|seen) != 0 {
 				t.Fatalf("loan %#x of %#x", bit, w)
 			}
 			w |= bit
 		}
-		if got := w.free(p, n); got != 0 || w.busy() {
-			t.Errorf("one more than %d loans: %#x, busy %v", n, got, w.busy())
+		if got := w.free(p); got != 0 || w.busy() {
+			t.Errorf("one more than %d loans: %#x, busy %v", opKinds, got, w.busy())
 		}
 		seen |= w
 	}
-	if w := 31 * frame; w&seen != 0 || !w.busy() || w|seen != ^ways(0) {
-		t.Errorf("frames are %#x, beside %#x", w, seen)
+	var given ways
+	for range opKinds {
+		w := isGiving(given.free(lentUp)) // a loan that is given is not free
+		if w == 0 || w&(given|seen) != 0 || !w.busy() {
+			t.Fatalf("given is %#x beside %#x", w, given|seen)
+		}
+		given |= w
+	}
+	if got := given.free(lentUp); got != 0 || given|seen != ^ways(0) {
+		t.Errorf("one more is given than there are loans: %#x, of %#x", got, given|seen)
 	}
 	if !running.busy() || (live | broken | over).busy() {
 		t.Error("the wrong flag is busy")
