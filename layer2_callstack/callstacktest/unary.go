@@ -15,43 +15,43 @@ func AnswerUnary(s *Stream, b *transport.StreamOpBatch) {
 	}
 }
 
-// AskUnary is an OnBatch for a server: it plays a client that sends a whole
-// request, and goes when the trailers are there. It allocates nothing.
-func AskUnary(s *Stream, b *transport.StreamOpBatch) {
-	switch {
-	case b.Ops.Has(transport.OpRecvInitialMetadata):
-		s.Headers(fillServerHeaders, nil)
-	case b.Ops.Has(transport.OpRecvMessage):
-		s.Message(transport.NewBuffer(0), nil)
-	case b.Ops.Has(transport.OpSendTrailingMetadata):
-		s.Trailers(nil, nil)
-	}
-}
-
 // fillServerHeaders is a function and not a method value, which would be
 // allocated.
 func fillServerHeaders(rim *transport.RecvInitialMetadata) { Server.FillHeaders(rim) }
 
-// A Unary is the batches of one unary call, to be used again and again.
+// A Unary is the batches of one unary call, to be used again and again. The peer
+// answers as soon as a batch was started, on the same goroutine, but not within
+// StartBatch: neither does the goroutine that reads a connection. Callbacks that run
+// on top of all filters' StartBatch are deeper than a processor remembers returns.
 type Unary struct {
 	// Args is what each call begins with. On a server the Deadline is in the
 	// headers of the client.
 	Args callstack.CallArgs
 
-	call  *Call
-	side  Side
-	first *Batch
-	then  *Batch
-	last  *Batch
+	call   *Call
+	side   Side
+	stream *Stream // of the present call
+	first  *Batch
+	then   *Batch
+	last   *Batch
 }
 
-// NewUnary returns unary calls in the block of c.
-func NewUnary(c *Call, side Side) *Unary {
-	return &Unary{Args: side.Args(), call: c, side: side, first: NewBatch(0), then: NewBatch(0), last: NewBatch(0)}
+// NewUnary returns unary calls in a block of their own of s, a stack over tr. It
+// hooks itself in front of tr.OnBatch.
+func NewUnary(tr *Transport, s *callstack.ChannelStack, side Side) *Unary {
+	u := &Unary{Args: side.Args(), call: NewCall(s), side: side, first: NewBatch(0), then: NewBatch(0), last: NewBatch(0)}
+	rest := tr.OnBatch
+	tr.OnBatch = func(st *Stream, b *transport.StreamOpBatch) {
+		u.stream = st
+		if rest != nil {
+			rest(st, b)
+		}
+	}
+	return u
 }
 
-// Run makes one call, whose peer is AnswerUnary or AskUnary. A client's call
-// is one batch, as stubs send it; a server's is three.
+// Run makes one call. A client's call is one batch, as stubs send it; a server's
+// is three.
 func (u *Unary) Run() error {
 	args := u.Args
 	if u.side == Server {
@@ -63,17 +63,26 @@ func (u *Unary) Run() error {
 	message := u.first
 	if u.side == Client {
 		u.start(u.first, allOps)
+		finish(Client, u.stream)
 	} else {
 		message = u.then
-		u.first.Renew(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
-		u.first.RecvHeaders.Deadline = u.Args.Deadline
-		u.call.Stack.StartBatch(&u.first.StreamOpBatch)
-		u.start(u.then, transport.OpRecvMessage)
-		u.start(u.last, transport.OpsSend)
+		u.serve()
 	}
 	message.RecvMessage.Message.Release()
 	u.call.Unref()
 	return u.first.GotTrailers.Err()
+}
+
+// serve is Run on a server.
+func (u *Unary) serve() {
+	u.first.Renew(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
+	u.first.RecvHeaders.Deadline = u.Args.Deadline
+	u.call.Stack.StartBatch(&u.first.StreamOpBatch)
+	u.stream.Headers(fillServerHeaders, nil)
+	u.start(u.then, transport.OpRecvMessage)
+	u.stream.Message(transport.NewBuffer(0), nil)
+	u.start(u.last, transport.OpsSend)
+	u.stream.Trailers(nil, nil)
 }
 
 func (u *Unary) start(b *Batch, ops transport.OpSet) {

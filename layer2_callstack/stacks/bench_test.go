@@ -185,11 +185,8 @@ func (c onReady) OnState(s connectivity.State, _ error) {
 // unary returns the calls of r, in a block of their own that is warm.
 func (r *row) unary(tb testing.TB) *callstacktest.Unary {
 	tb.Helper()
-	tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
-	if r.side == callstacktest.Server {
-		tr.OnBatch = callstacktest.AskUnary
-	}
-	u := callstacktest.NewUnary(callstacktest.NewCall(r.build(tb, tr)), r.side)
+	tr := &callstacktest.Transport{}
+	u := callstacktest.NewUnary(tr, r.build(tb, tr), r.side)
 	u.Args.Start, u.Args.Deadline = time.Now(), r.deadline
 	for range 3 {
 		if err := u.Run(); err != nil {

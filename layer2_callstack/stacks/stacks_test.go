@@ -181,18 +181,15 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// unary returns unary calls through a stack over a peer that answers at once.
+// unary returns unary calls through a stack, and its transport.
 func unary(t testing.TB, b *callstack.Builder, side callstacktest.Side) (*callstacktest.Unary, *callstacktest.Transport) {
 	t.Helper()
-	tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
-	if side == callstacktest.Server {
-		tr.OnBatch = callstacktest.AskUnary
-	}
+	tr := &callstacktest.Transport{}
 	s, err := b.Build(callstack.ChannelArgs{Transport: tr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return callstacktest.NewUnary(callstacktest.NewCall(s), side), tr
+	return callstacktest.NewUnary(tr, s, side), tr
 }
 
 // TestUnary runs calls through whole stacks and looks at what the peer got.

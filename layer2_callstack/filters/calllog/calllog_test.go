@@ -232,7 +232,7 @@ func TestLevels(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			out.Reset()
-			tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
+			tr := &callstacktest.Transport{}
 			b := callstack.NewBuilder("TEST")
 			b.Add(calllog.New(tc.cfg))
 			b.Add(connected.New()).Terminal()
@@ -241,7 +241,7 @@ func TestLevels(t *testing.T) {
 				t.Fatal(err)
 			}
 			variable.Set(slog.LevelError)
-			if err := callstacktest.NewUnary(callstacktest.NewCall(s), callstacktest.Client).Run(); err != nil {
+			if err := callstacktest.NewUnary(tr, s, callstacktest.Client).Run(); err != nil {
 				t.Fatal(err)
 			}
 			got := out.String()

@@ -11,10 +11,10 @@ import (
 
 // TestAllocsCall pins that counting calls allocates nothing.
 func TestAllocsCall(t *testing.T) {
-	tr := &callstacktest.Transport{OnBatch: callstacktest.AskUnary}
+	tr := &callstacktest.Transport{}
 	stack := callstacktest.Build(t, tr, New(Config{MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Hour, MaxConnectionIdle: time.Hour}))
 	defer stack.Destroy()
-	u := callstacktest.NewUnary(callstacktest.NewCall(stack), callstacktest.Server)
+	u := callstacktest.NewUnary(tr, stack, callstacktest.Server)
 	if got := testing.AllocsPerRun(200, func() {
 		if err := u.Run(); err != nil {
 			t.Fatal(err)

@@ -11,8 +11,8 @@ import (
 
 // TestAllocsUnary pins that a unary call allocates nothing in the filter.
 func TestAllocsUnary(t *testing.T) {
-	tr := &callstacktest.Transport{OnBatch: callstacktest.AnswerUnary}
-	u := callstacktest.NewUnary(callstacktest.NewCall(callstacktest.Build(t, tr, template.New(good))), callstacktest.Client)
+	tr := &callstacktest.Transport{}
+	u := callstacktest.NewUnary(tr, callstacktest.Build(t, tr, template.New(good)), callstacktest.Client)
 	got := testing.AllocsPerRun(100, func() {
 		if err := u.Run(); err != nil {
 			t.Fatal(err)
