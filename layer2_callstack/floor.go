@@ -291,14 +291,6 @@ func (l *loan) bring(ops transport.OpSet) {
 	}
 }
 
-// clear forgets what the batch refers to. The callbacks and the operations stay: the
-// borrower should not use them again, but it may.
-func (l *loan) clear() {
-	op := &l.op
-	if l.sending() != 0 {
-		op.SendInitialMetadata, op.SendMessage, op.SendTrailingMetadata = transport.SendInitialMetadata{}, transport.SendMessage{}, transport.SendTrailingMetadata{}
-	}
-	op.RecvInitialMetadata.MD, op.RecvInitialMetadata.Peer = nil, nil
-	op.RecvMessage.Message, op.RecvTrailingMetadata.MD = nil, nil
-	l.orig, l.done = nil, [4]transport.Done{}
-}
+// clear forgets the messages. All else that the batch refers to lives as long as the
+// block, or is not read any more.
+func (l *loan) clear() { l.op.SendMessage.Buf, l.op.RecvMessage.Message = nil, nil }
