@@ -83,6 +83,15 @@ func TestAttemptNumber(t *testing.T) {
 			endStream(s, lost)
 			return b
 		}, "client_channel: attempt 2: fake: connection lost (peer a:1)", 2},
+		{"the end is the first that is asked for after the stream has begun", callstack.CallArgs{}, func(w *world, call *callstacktest.Call) *callstacktest.Batch {
+			call.Do(theRest)
+			w.refuse(0)
+			s := w.transport(1).Streams()[0]
+			s.CompleteSends(nil)
+			b := call.Do(transport.OpRecvTrailingMetadata)
+			endStream(s, lost)
+			return b
+		}, "client_channel: attempt 2: fake: connection lost (peer a:1)", 2},
 		{"there is no second connection", callstack.CallArgs{}, func(w *world, call *callstacktest.Call) *callstacktest.Batch {
 			b := call.Do(opsUnary)
 			w.unserve("a:1")

@@ -119,13 +119,18 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 	c.workLocked(owner)
 }
 
-// startDirect passes b on to the attempt. Of a further one the error at the end
-// is to tell its number.
+// startDirect passes b on to the attempt.
 func (c *call) startDirect(a *subchannel.Attempt, b *transport.StreamOpBatch) {
-	if c.again > 0 && !c.timed {
+	c.expectEnd(b)
+	a.Stack.StartBatch(b)
+}
+
+// expectEnd sees to it that the error at the end of a further attempt tells its
+// number, for a batch whose callbacks repick leaves alone.
+func (c *call) expectEnd(b *transport.StreamOpBatch) {
+	if c.again > 0 && !c.timed { // else it does so anyway
 		c.interceptEnd(b)
 	}
-	a.Stack.StartBatch(b)
 }
 
 // holdLocked puts b where work finds it. Before the pick a cancel is the end of

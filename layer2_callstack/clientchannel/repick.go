@@ -43,7 +43,10 @@ type repick struct {
 
 // forwardLocked passes b on to the attempt. Caller holds c.mu and has set busy.
 func (c *call) forwardLocked(b *transport.StreamOpBatch) {
-	if !c.repick.settled.Load() && b.Ops != transport.OpCancelStream {
+	switch {
+	case c.repick.settled.Load():
+		c.expectEnd(b)
+	case b.Ops != transport.OpCancelStream:
 		c.repick.keepLocked(c, b)
 	}
 	stack := c.attempt.Stack
