@@ -18,7 +18,7 @@ type Config struct {
 	Burst int
 
 	// Methods are limits of single methods beside those of the server, by path:
-	// "/service/method". They have no Methods themselves.
+	// "/service/method". Each limits something, and has no Methods itself.
 	Methods map[string]Config
 }
 
@@ -42,6 +42,8 @@ func (c Config) Validate() error {
 			return fmt.Errorf("option Methods of %q has Methods, want limits of the method alone", path)
 		case err != nil:
 			return fmt.Errorf("limits of %q: %w", path, err)
+		case !m.limits():
+			return fmt.Errorf("limits of %q: options MaxConcurrent and Rate are 0, want one of them above 0", path)
 		}
 	}
 	return nil

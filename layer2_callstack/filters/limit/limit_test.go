@@ -167,7 +167,7 @@ func TestRate(t *testing.T) {
 // TestMethods: a call is within the limits of its method and of the server.
 func TestMethods(t *testing.T) {
 	s := newServer(t, 1, limit.Config{MaxConcurrent: 3, Methods: map[string]limit.Config{
-		"/a.B/One": {MaxConcurrent: 1}, "/a.B/Slow": {Rate: 0.5}, "/a.B/Any": {},
+		"/a.B/One": {MaxConcurrent: 1}, "/a.B/Slow": {Rate: 0.5}, "/a.B/Any": {MaxConcurrent: 9},
 	}})
 	one := s.call(0, "/a.B/One")
 	refused := func(path, want string) (c *called) {
@@ -284,6 +284,7 @@ func TestBadConfig(t *testing.T) {
 		{limit.Config{Methods: map[string]limit.Config{"a.B/C": {}}}, `option Methods has "a.B/C", want a path that begins with a slash, as /service/method does`},
 		{limit.Config{Methods: map[string]limit.Config{"/a.B/C": {Rate: -1}}}, `limits of "/a.B/C": option Rate is -1, want 0 for no limit, or calls per second`},
 		{limit.Config{Methods: map[string]limit.Config{"/a.B/C": {Methods: map[string]limit.Config{"/x/y": {}}}}}, `option Methods of "/a.B/C" has Methods, want limits of the method alone`},
+		{limit.Config{MaxConcurrent: 1, Methods: map[string]limit.Config{"/a.B/C": {}}}, `limits of "/a.B/C": options MaxConcurrent and Rate are 0, want one of them above 0`},
 	} {
 		t.Run(tc.want, func(t *testing.T) {
 			if err := tc.cfg.Validate(); err == nil || err.Error() != tc.want {
@@ -298,7 +299,7 @@ func TestBadConfig(t *testing.T) {
 	}
 	for _, cfg := range []limit.Config{
 		{}, {MaxConcurrent: math.MaxInt}, {Rate: math.MaxFloat64}, {Rate: math.SmallestNonzeroFloat64}, {Rate: 0.1, Burst: math.MaxInt},
-		{Methods: map[string]limit.Config{"/a.B/C": {}}},
+		{Methods: map[string]limit.Config{"/a.B/C": {Rate: 1}}},
 	} {
 		if err := cfg.Validate(); err != nil {
 			t.Errorf("Validate of %+v returned %v", cfg, err)

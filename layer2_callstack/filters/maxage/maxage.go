@@ -75,7 +75,7 @@ type Config struct {
 	MaxConnectionAge time.Duration
 
 	// MaxConnectionAgeGrace is how long the calls that are open then may still
-	// take. Zero is without end.
+	// take, with MaxConnectionAge. Zero is without end.
 	MaxConnectionAgeGrace time.Duration
 
 	// MaxConnectionIdle is how long a connection may be without calls. Zero is
@@ -99,6 +99,9 @@ func (c Config) Validate() error {
 		if o.value < 0 {
 			return fmt.Errorf("option %s is %v, want more than 0, or 0 for no bound", o.name, o.value)
 		}
+	}
+	if c.MaxConnectionAgeGrace > 0 && c.MaxConnectionAge == 0 {
+		return fmt.Errorf("option MaxConnectionAgeGrace is %v and MaxConnectionAge is 0, want an age above 0, which the grace begins at", c.MaxConnectionAgeGrace)
 	}
 	return nil
 }

@@ -97,7 +97,6 @@ func TestWhen(t *testing.T) {
 		want  []string
 	}{
 		{"nothing is configured", Config{}, nil, nil},
-		{"a grace without an age", Config{MaxConnectionAgeGrace: s}, nil, nil},
 		{"an age, without calls", Config{MaxConnectionAge: 30 * s}, nil, []string{"30s NO_ERROR max_age"}},
 		{"an age, and a call for ever", Config{MaxConnectionAge: 30 * s}, []span{{s, 7200 * s}}, []string{"30s NO_ERROR max_age"}},
 		{"a grace", Config{MaxConnectionAge: 30 * s, MaxConnectionAgeGrace: 5 * s}, []span{{s, 7200 * s}},
@@ -293,6 +292,8 @@ func TestBadConfig(t *testing.T) {
 	}{
 		{Config{MaxConnectionAge: -time.Second}, "option MaxConnectionAge is -1s, want more than 0, or 0 for no bound"},
 		{Config{MaxConnectionAge: 1, MaxConnectionAgeGrace: -1}, "option MaxConnectionAgeGrace is -1ns, want more than 0, or 0 for no bound"},
+		{Config{MaxConnectionAgeGrace: time.Second, MaxConnectionIdle: 1},
+			"option MaxConnectionAgeGrace is 1s and MaxConnectionAge is 0, want an age above 0, which the grace begins at"},
 		{Config{MaxConnectionIdle: -time.Hour}, "option MaxConnectionIdle is -1h0m0s, want more than 0, or 0 for no bound"},
 	} {
 		name, _, _ := strings.Cut(tc.want, ",")
