@@ -170,7 +170,7 @@ func WithMaxRecvMessageSize(n int) Option {
 }
 
 // WithMaxSendMessageSize bounds the messages that are sent, in bytes. The
-// default, 0, is no bound.
+// default, 0, is no bound, and so is less.
 func WithMaxSendMessageSize(n int) Option {
 	return endOption(func(c *endConfig) { c.stack.MaxSend = n })
 }
@@ -213,7 +213,8 @@ func WithUserAgent(s string) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.stack.UserAgent = s })
 }
 
-// WithAuthority replaces the authority that follows from the target.
+// WithAuthority replaces the authority that follows from the target; the empty one
+// does not.
 func WithAuthority(s string) ChannelOption {
 	return channelOption(func(c *channelConfig) { c.authority, c.stack.Authority = s, s })
 }
@@ -298,20 +299,46 @@ const (
 )
 
 func (l PendingLimits) withDefaults() PendingLimits {
-	if l.Soft <= 0 {
+	if l.Soft == 0 {
 		l.Soft = DefaultPendingSoft
 	}
-	if l.Hard <= 0 {
+	if l.Hard == 0 {
 		l.Hard = max(DefaultPendingHard, l.Soft)
 	}
 	l.Soft = min(l.Soft, l.Hard)
-	if l.MaxWait <= 0 {
+	if l.MaxWait == 0 {
 		l.MaxWait = DefaultPendingMaxWait
 	}
 	return l
 }
 
-// WithPendingLimits bounds the calls that wait for a request.
+// checkNumbers returns which option cannot be that number.
+func (c *serverConfig) checkNumbers() error {
+	l := c.pending
+	for _, o := range []struct {
+		name  string
+		value int64
+		text  any
+	}{
+		{"WithPendingLimits: Soft", int64(l.Soft), l.Soft},
+		{"WithPendingLimits: Hard", int64(l.Hard), l.Hard},
+		{"WithPendingLimits: MaxWait", int64(l.MaxWait), l.MaxWait},
+		{"WithHandshakeTimeout", int64(c.handshake), c.handshake},
+		{"WithMaxHandshakes", int64(c.maxHandshakes), c.maxHandshakes},
+		{"WithMaxConnections", int64(c.maxConnections), c.maxConnections},
+	} {
+		if o.value < 0 {
+			return fmt.Errorf("option %s is %v, want more than 0, or 0 for the default", o.name, o.text)
+		}
+	}
+	if l.Hard > 0 && l.Soft > l.Hard {
+		return fmt.Errorf("option WithPendingLimits: Soft is %d and Hard is %d, want Soft to be no more than Hard", l.Soft, l.Hard)
+	}
+	return nil
+}
+
+// WithPendingLimits bounds the calls that wait for a request. Less than zero, and a
+// Soft above Hard, is a panic of NewServer.
 func WithPendingLimits(l PendingLimits) ServerOption {
 	return serverOption(func(c *serverConfig) { c.pending = l })
 }
@@ -335,7 +362,8 @@ func WithLimit(cfg limit.Config) ServerOption {
 }
 
 // WithHandshakeTimeout bounds the time from accepting a connection to the first
-// SETTINGS of its client. The default, 0, is [DefaultHandshakeTimeout].
+// SETTINGS of its client. The default, 0, is [DefaultHandshakeTimeout]. Less is a
+// panic of NewServer, here and in the next two.
 func WithHandshakeTimeout(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.handshake = d })
 }
@@ -358,7 +386,8 @@ func WithMaxConnections(n int) ServerOption {
 // handshakes: clients then connect anew, to the servers that there are by then.
 // At age, 10 % more or less by chance, the client is told to make no more calls on
 // it, and loses none; grace later the calls that have not ended are cut off with
-// UNAVAILABLE. The default of both, 0, is no bound.
+// UNAVAILABLE. The default of both, 0, is no bound; a grace without an age is a panic
+// of NewServer.
 //
 // Connections within the process grow old as well, and a channel that is one such
 // connection ends with it.

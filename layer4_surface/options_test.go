@@ -18,6 +18,7 @@ import (
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/resolver"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 )
@@ -127,6 +128,38 @@ func TestFaultsOfFilters(t *testing.T) {
 				NewServer(bad)
 			}()
 		})
+	}
+}
+
+// TestBadNumbers: an option of a server that cannot be that number is a panic that
+// quotes it, and what it may be.
+func TestBadNumbers(t *testing.T) {
+	for _, tc := range []struct {
+		opt  ServerOption
+		want string
+	}{
+		{WithHandshakeTimeout(-time.Second), "option WithHandshakeTimeout is -1s, want more than 0, or 0 for the default"},
+		{WithMaxHandshakes(-1), "option WithMaxHandshakes is -1, want more than 0, or 0 for the default"},
+		{WithMaxConnections(-5), "option WithMaxConnections is -5, want more than 0, or 0 for the default"},
+		{WithPendingLimits(PendingLimits{Soft: -1}), "option WithPendingLimits: Soft is -1, want more than 0, or 0 for the default"},
+		{WithPendingLimits(PendingLimits{Hard: -2}), "option WithPendingLimits: Hard is -2, want more than 0, or 0 for the default"},
+		{WithPendingLimits(PendingLimits{MaxWait: -time.Minute}), "option WithPendingLimits: MaxWait is -1m0s, want more than 0, or 0 for the default"},
+		{WithPendingLimits(PendingLimits{Soft: 9, Hard: 8}), "option WithPendingLimits: Soft is 9 and Hard is 8, want Soft to be no more than Hard"},
+		{WithMaxConnectionAge(0, time.Second), `callstack: SERVER: filter "max_age": option MaxConnectionAgeGrace is 1s and MaxConnectionAge is 0, want an age above 0`},
+		{WithMaxConnectionAge(-1, 0), `callstack: SERVER: filter "max_age": option MaxConnectionAge is -1ns, want more than 0`},
+		{WithMaxConnectionIdle(-1), `callstack: SERVER: filter "max_age": option MaxConnectionIdle is -1ns, want more than 0`},
+		{WithLimit(limit.Config{Burst: 3}), `callstack: SERVER: filter "limit": option Burst is 3 and Rate is 0, want a Rate above 0 with it`},
+		{WithLimit(limit.Config{Methods: map[string]limit.Config{"/s/m": {}}}), `callstack: SERVER: filter "limit": limits of "/s/m": options MaxConcurrent and Rate are 0`},
+	} {
+		if got := said(func() error { NewServer(tc.opt); return nil }); !strings.HasPrefix(got, "surface: NewServer: "+tc.want) {
+			t.Errorf("NewServer panics with %q, want %q", got, tc.want)
+		}
+	}
+	for _, opt := range []ServerOption{
+		WithHandshakeTimeout(0), WithMaxHandshakes(0), WithMaxConnections(0), WithPendingLimits(PendingLimits{Soft: 8, Hard: 8}),
+		WithPendingLimits(PendingLimits{Soft: 5000}), WithPendingLimits(PendingLimits{Hard: 5}), WithMaxConnectionAge(time.Hour, 0), WithMaxConnectionAge(0, 0),
+	} {
+		NewServer(opt).Close()
 	}
 }
 

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,12 +74,8 @@ func NewServer(opts ...ServerOption) *Server {
 	}
 	s.cfg.http2.Logger = slog.New(warnlimit.New(s.cfg.logger.Handler(), warnInterval))
 	s.cfg.pending = s.cfg.pending.withDefaults()
-	if s.cfg.handshake <= 0 {
-		s.cfg.handshake = DefaultHandshakeTimeout
-	}
-	if s.handshakes.Max = s.cfg.maxHandshakes; s.handshakes.Max <= 0 {
-		s.handshakes.Max = DefaultMaxHandshakes
-	}
+	s.cfg.handshake = cmp.Or(s.cfg.handshake, DefaultHandshakeTimeout)
+	s.handshakes.Max = cmp.Or(s.cfg.maxHandshakes, DefaultMaxHandshakes)
 	s.trace = newTracer(s.cfg.trace)
 	s.unregistered = &matcher{server: s}
 	return s
@@ -94,6 +91,9 @@ func (c *serverConfig) apply(opts []ServerOption) error {
 	}
 	if c.hooks > 1 {
 		return fmt.Errorf("option WithServerAuth was given %d times, want one hook, which asks the others", c.hooks)
+	}
+	if err := c.checkNumbers(); err != nil {
+		return err
 	}
 	return c.check()
 }

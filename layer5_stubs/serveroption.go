@@ -81,13 +81,14 @@ func KeepaliveEnforcementPolicy(p keepalive.EnforcementPolicy) ServerOption {
 }
 
 // ConnectionTimeout bounds the time from accepting a connection to the first
-// SETTINGS of its client. The default is 10 s.
+// SETTINGS of its client. The default, 0, is 10 s. Less is a panic of NewServer, here
+// and in the next two.
 func ConnectionTimeout(d time.Duration) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithHandshakeTimeout(d)) })
 }
 
 // MaxHandshakes bounds the connections that have not sent their HTTP/2 preface
-// yet; for one more, the oldest of them is closed. The default is 1000.
+// yet; for one more, the oldest of them is closed. The default, 0, is 1000.
 func MaxHandshakes(n int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.options = append(c.options, surface.WithMaxHandshakes(n)) })
 }
@@ -103,7 +104,8 @@ func MaxConnections(n int) ServerOption {
 // now and then, to the servers that there are by then. At age, 10 % more or less
 // by chance, the client is told to make no more calls on it, and loses none; grace
 // later the calls that have not ended are cut off with UNAVAILABLE. The default of
-// both, 0, is no bound: a stream that never ends keeps its connection.
+// both, 0, is no bound: a stream that never ends keeps its connection. A grace without
+// an age is a panic of NewServer.
 //
 // It is what keepalive.ServerParameters of grpc-go has under the names
 // MaxConnectionAge and MaxConnectionAgeGrace.
