@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 )
@@ -48,8 +49,8 @@ func CheckPerRPC(creds PerRPCCredentials, info AuthInfo) error {
 		kind = info.AuthType()
 	}
 	return status.Errorf(status.Unauthenticated,
-		"the credentials of the call need a connection of security level %v, and this one has %v (transport credentials %q)",
-		PrivacyAndIntegrity, level, clip(kind))
+		"the credentials of the call need a connection of security level %v, and this one has %v (transport credentials %s)",
+		PrivacyAndIntegrity, level, quote.Text(kind))
 }
 
 // RequestURI returns what the credentials of a call are for: the authority
@@ -79,14 +80,4 @@ func AppendRequestMetadata(list *metadata.List, fields map[string]string) {
 	for _, key := range keys {
 		list.Append(strings.ToLower(key), fields[key])
 	}
-}
-
-// maxQuoted bounds what an error quotes of a name that is not the library's.
-const maxQuoted = 64
-
-func clip(s string) string {
-	if len(s) > maxQuoted {
-		return s[:maxQuoted] + "…"
-	}
-	return s
 }

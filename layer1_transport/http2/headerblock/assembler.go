@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -82,7 +83,7 @@ func (a *assembler) field(f hpack.HeaderField) {
 		value = coding.TrimValue(value)
 	}
 	if !coding.ValidValue(value) {
-		a.malformed("the value of %q holds a character that RFC 9113 §8.2.1 forbids", clip(f.Name))
+		a.malformed("the value of %s holds a character that RFC 9113 §8.2.1 forbids", quote.Text(f.Name))
 		return
 	}
 	if pseudo {
@@ -91,7 +92,7 @@ func (a *assembler) field(f hpack.HeaderField) {
 	}
 	a.regular = true
 	if !coding.ValidName(f.Name) {
-		a.malformed("%q is no field name", clip(f.Name))
+		a.malformed("%s is no field name", quote.Text(f.Name))
 		return
 	}
 	if f.Name == "grpc-message" {
@@ -138,7 +139,7 @@ func (a *assembler) pseudo(name, value string) {
 	wanted := a.kind == Request && ofRequest || a.kind == Response && !ofRequest
 	switch {
 	case slot == nil || !wanted:
-		a.malformed("the pseudo-header field %q does not belong here", clip(name))
+		a.malformed("the pseudo-header field %s does not belong here", quote.Text(name))
 	case a.regular:
 		a.malformed("the pseudo-header field %q follows a regular field", name)
 	case !a.first(bit):
@@ -239,7 +240,7 @@ func (a *assembler) user(name, value string) {
 	}
 	err := coding.DecodeBin(value, func(v string) { a.list.Append(name, v) })
 	if err != nil {
-		a.badField("the value of %q is not base64", clip(name))
+		a.badField("the value of %s is not base64", quote.Text(name))
 	}
 }
 
@@ -266,13 +267,4 @@ func (a *assembler) finish(now time.Time) error {
 		a.replaceStatus()
 	}
 	return nil
-}
-
-// clip shortens a peer's bytes for an error text.
-func clip(s string) string {
-	const most = 64
-	if len(s) > most {
-		return s[:most] + "…"
-	}
-	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 )
@@ -119,9 +120,9 @@ func (e *Encoder) Append(dst []byte, list *metadata.List, now time.Time) ([]byte
 func check(p metadata.Pair) error {
 	switch {
 	case !coding.ValidMetadataKey(p.Key) || coding.IsReserved(p.Key):
-		return fmt.Errorf("metadata key %q may not be sent", clip(p.Key))
+		return fmt.Errorf("metadata key %s may not be sent", quote.Text(p.Key))
 	case !coding.IsBin(p.Key) && !coding.ValidMetadataValue(p.Value):
-		return fmt.Errorf("the value of metadata key %q has a byte outside 0x20 to 0x7e; keys that end in -bin take any", clip(p.Key))
+		return fmt.Errorf("the value of metadata key %s has a byte outside 0x20 to 0x7e; keys that end in -bin take any", quote.Text(p.Key))
 	}
 	return nil
 }

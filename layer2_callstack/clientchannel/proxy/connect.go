@@ -11,14 +11,13 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/strata-grpc/strata/internal/quote"
 )
 
 // maxHead bounds what a proxy may answer before its connection is given up: it
 // could go on for ever otherwise.
 const maxHead = 8 << 10
-
-// maxQuoted bounds what an error quotes of a peer.
-const maxQuoted = 64
 
 // connect has the proxy at the other end of conn make a tunnel to address. It
 // ends when ctx does. RFC 9110 §9.3.6.
@@ -60,9 +59,9 @@ func exchange(conn io.ReadWriter, request []byte) error {
 		case code/100 == 2:
 			return nil
 		case code == 407:
-			return fmt.Errorf("the proxy wants other credentials, as in HTTPS_PROXY=http://user:password@host: it answered %s", quote(line))
+			return fmt.Errorf("the proxy wants other credentials, as in HTTPS_PROXY=http://user:password@host: it answered %s", quote.Text(line))
 		default:
-			return fmt.Errorf("the proxy answered %s", quote(line))
+			return fmt.Errorf("the proxy answered %s", quote.Text(line))
 		}
 	}
 }
@@ -75,7 +74,7 @@ func readHead(r io.Reader, budget *int) (code int, line string, err error) {
 	var b [1]byte
 	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
 		if *budget == 0 {
-			return 0, "", fmt.Errorf("the answer to CONNECT has no end after %d bytes: it begins with %s", maxHead, quote(string(head)))
+			return 0, "", fmt.Errorf("the answer to CONNECT has no end after %d bytes: it begins with %s", maxHead, quote.Text(string(head)))
 		}
 		if _, err := io.ReadFull(r, b[:]); err != nil {
 			return 0, "", cut(head, err)
@@ -83,7 +82,7 @@ func readHead(r io.Reader, budget *int) (code int, line string, err error) {
 		*budget--
 		head = append(head, b[0])
 		if n := min(len(head), len(protocol)); string(head[:n]) != protocol[:n] {
-			return 0, "", fmt.Errorf("the answer to CONNECT is not HTTP: it begins with %s", quote(string(head)))
+			return 0, "", fmt.Errorf("the answer to CONNECT is not HTTP: it begins with %s", quote.Text(string(head)))
 		}
 	}
 	first, _, _ := bytes.Cut(head, []byte("\n"))
@@ -103,12 +102,12 @@ func cut(head []byte, err error) error {
 	case len(head) == 0:
 		return errors.New("the proxy closed the connection instead of an answer to CONNECT")
 	}
-	return fmt.Errorf("the proxy closed the connection within its answer to CONNECT, %s", quote(string(head)))
+	return fmt.Errorf("the proxy closed the connection within its answer to CONNECT, %s", quote.Text(string(head)))
 }
 
 // parseStatus returns the code in "HTTP/1.1 200 OK". RFC 9112 §4.
 func parseStatus(line string) (int, error) {
-	bad := fmt.Errorf("the answer to CONNECT has the malformed status line %s", quote(line))
+	bad := fmt.Errorf("the answer to CONNECT has the malformed status line %s", quote.Text(line))
 	rest := line[len(protocol):]
 	if len(rest) < len("1 200") || rest[0] < '0' || rest[0] > '9' || rest[1] != ' ' || len(rest) > 5 && rest[5] != ' ' {
 		return 0, bad
@@ -118,12 +117,4 @@ func parseStatus(line string) (int, error) {
 		return 0, bad
 	}
 	return int(code), nil
-}
-
-// quote makes what a peer or a user has written fit for an error.
-func quote(s string) string {
-	if len(s) > maxQuoted {
-		s = s[:maxQuoted] + "…"
-	}
-	return strconv.Quote(s)
 }

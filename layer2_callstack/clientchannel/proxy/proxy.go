@@ -32,6 +32,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/strata-grpc/strata/internal/quote"
 )
 
 // Rules say which proxy stands before which server.
@@ -102,7 +104,7 @@ func (r *Rules) Dial(dial DialFunc) DialFunc {
 		conn, err := through(ctx, dial, network, u, address)
 		if err != nil {
 			// The host alone: the URL may hold a password.
-			return nil, fmt.Errorf("proxy %s: tunnel to %s: %w", quote(u.Host), quote(address), err)
+			return nil, fmt.Errorf("proxy %s: tunnel to %s: %w", quote.Text(u.Host), quote.Text(address), err)
 		}
 		return conn, nil
 	}
@@ -111,7 +113,7 @@ func (r *Rules) Dial(dial DialFunc) DialFunc {
 // through opens a connection to the proxy u and has it make a tunnel.
 func through(ctx context.Context, dial DialFunc, network string, u *url.URL, address string) (net.Conn, error) {
 	if u.Scheme != "http" {
-		return nil, fmt.Errorf("the scheme %s is not supported, only http is", quote(u.Scheme))
+		return nil, fmt.Errorf("the scheme %s is not supported, only http is", quote.Text(u.Scheme))
 	}
 	if err := checkAddress(address); err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
@@ -81,18 +82,8 @@ func (ch *channel) check(authority string) error {
 	// Not ProgressNotSent: the call would be picked again and meet the same peer.
 	return &transport.Error{
 		Code: status.Unavailable, Layer: Name, Peer: ch.peer.String(), Cause: cause,
-		Reason: fmt.Sprintf("the server may not speak for %q, the authority of this call", clip(authority)),
+		Reason: fmt.Sprintf("the server may not speak for %s, the authority of this call", quote.Text(authority)),
 	}
-}
-
-// maxQuoted bounds what an error quotes of an authority.
-const maxQuoted = 64
-
-func clip(s string) string {
-	if len(s) > maxQuoted {
-		return s[:maxQuoted] + "…"
-	}
-	return s
 }
 
 type call struct {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -57,7 +58,7 @@ func (c *call) gotHeaders(err error) {
 
 // refuse answers a request in a coding that is not known.
 func (c *call) refuse(md *metadata.List) error {
-	e := fault(status.Unimplemented, "grpc-encoding "+contenttype.Quote(md.Encoding)+" is not supported, "+c.ch.set.Known())
+	e := fault(status.Unimplemented, "grpc-encoding "+quote.Text(md.Encoding)+" is not supported, "+c.ch.set.Known())
 	c.failed = e
 	accept := c.ch.set.Accept()
 	if accept == "" {
@@ -152,7 +153,7 @@ func (c *call) unexpected() error {
 	if c.peer.known() {
 		return fault(status.Internal, "message has the Compressed-Flag, but the peer named no grpc-encoding")
 	}
-	return fault(status.Internal, "message is in grpc-encoding "+contenttype.Quote(c.peer.name)+", which was not offered, "+c.ch.set.Known())
+	return fault(status.Internal, "message is in grpc-encoding "+quote.Text(c.peer.name)+", which was not offered, "+c.ch.set.Known())
 }
 
 // onTrailers is a call as the callback of recv_trailing_metadata.

@@ -3,6 +3,7 @@ package httpclient
 import (
 	"strconv"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -23,7 +24,7 @@ func notGRPC(md *metadata.List, peer *transport.PeerSlot, cause error) error {
 	case md.HTTPStatus == "":
 		e.Code, e.Reason = status.Internal, "response without an HTTP status"
 	case err != nil || code < 100 || code > 999:
-		e.Code, e.Reason = status.Internal, "malformed HTTP status "+contenttype.Quote(md.HTTPStatus)
+		e.Code, e.Reason = status.Internal, "malformed HTTP status "+quote.Text(md.HTTPStatus)
 	default:
 		e.Code, e.Reason = status.FromHTTPStatus(code), "unexpected HTTP status "+describe(code)
 	}
@@ -31,7 +32,7 @@ func notGRPC(md *metadata.List, peer *transport.PeerSlot, cause error) error {
 	case md.ContentType == "":
 		e.Reason += "; no content-type"
 	case !contenttype.Valid(md.ContentType):
-		e.Reason += "; content-type " + contenttype.Quote(md.ContentType)
+		e.Reason += "; content-type " + quote.Text(md.ContentType)
 	default:
 		e.Reason += "; no grpc-status"
 	}

@@ -38,6 +38,7 @@ package httpserver
 import (
 	"sync/atomic"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -176,18 +177,18 @@ func check(md *metadata.List) (a reject.Answer, ok bool) {
 	switch {
 	case !contenttype.Valid(md.ContentType):
 		a.HTTPStatus, a.Code = "415", status.Unknown
-		a.Message = "content-type " + contenttype.Quote(md.ContentType) + " is not gRPC's, want \"application/grpc\""
+		a.Message = "content-type " + quote.Text(md.ContentType) + " is not gRPC's, want \"application/grpc\""
 		asText(&a, md)
 	case md.Method != "POST":
 		a.HTTPStatus, a.Code, a.Allow = "405", status.Unknown, "POST" // RFC 9110 §15.5.6
-		a.Message = "method " + contenttype.Quote(md.Method) + " is not gRPC's, want \"POST\""
+		a.Message = "method " + quote.Text(md.Method) + " is not gRPC's, want \"POST\""
 		asText(&a, md)
 	case md.Scheme != "http" && md.Scheme != "https":
 		a.HTTPStatus, a.Code = "400", status.Internal
-		a.Message = "scheme " + contenttype.Quote(md.Scheme) + " is neither \"http\" nor \"https\""
+		a.Message = "scheme " + quote.Text(md.Scheme) + " is neither \"http\" nor \"https\""
 	case md.Path == "" || md.Path[0] != '/':
 		a.HTTPStatus, a.Code = "404", status.Unimplemented
-		a.Message = "path " + contenttype.Quote(md.Path) + " does not begin with \"/\""
+		a.Message = "path " + quote.Text(md.Path) + " does not begin with \"/\""
 	default:
 		return a, true
 	}

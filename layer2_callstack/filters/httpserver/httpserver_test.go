@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strata-grpc/strata/internal/quote"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -261,7 +262,7 @@ func checkContentType(t *testing.T, s string) {
 	if media := contenttype.Media(s); contenttype.Valid(s) && !contenttype.Valid(media) {
 		t.Errorf("%q is valid, but %q is not", s, media)
 	}
-	q := contenttype.Quote(s)
+	q := quote.Text(s)
 	if len(q) > 300 { // 64 bytes, each of them as \xff at the most
 		t.Errorf("Quote of %d bytes has %d", len(s), len(q))
 	}

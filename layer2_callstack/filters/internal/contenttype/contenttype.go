@@ -2,10 +2,7 @@
 // optionally with a subtype ("+proto") or parameters (";charset=utf-8").
 package contenttype
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // GRPC is the content-type without a subtype. gRPC-HTTP2 Content-Type
 const GRPC = "application/grpc"
@@ -29,15 +26,4 @@ func Valid(s string) bool {
 func Media(s string) string {
 	media, _, _ := strings.Cut(s, ";")
 	return strings.TrimRight(media, " ")
-}
-
-// maxQuoted bounds how much of a peer's header goes into a status message.
-const maxQuoted = 64
-
-// Quote returns a peer's value for a status message, printable and cut.
-func Quote(s string) string {
-	if len(s) > maxQuoted {
-		s = s[:maxQuoted] + "…"
-	}
-	return strconv.QuoteToASCII(s)
 }

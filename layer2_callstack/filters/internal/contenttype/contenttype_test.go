@@ -1,9 +1,6 @@
 package contenttype
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 var rows = []struct {
 	in    string
@@ -29,19 +26,6 @@ func TestContentType(t *testing.T) {
 		}
 		if got := Media(tc.in); got != tc.media {
 			t.Errorf("Media(%q) = %q, want %q", tc.in, got, tc.media)
-		}
-	}
-}
-
-func TestQuote(t *testing.T) {
-	for _, tc := range []struct{ in, want string }{
-		{"", `""`},
-		{"text/html", `"text/html"`},
-		{"a\r\nb\xff", `"a\r\nb\xff"`},
-		{strings.Repeat("a", 65), `"` + strings.Repeat("a", 64) + `\u2026"`},
-	} {
-		if got := Quote(tc.in); got != tc.want {
-			t.Errorf("Quote(%q) = %s, want %s", tc.in, got, tc.want)
 		}
 	}
 }
