@@ -1,12 +1,10 @@
 package callstack
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -48,26 +46,11 @@ func (l *FaultLog) report(filter, fault string) {
 	l.mu.Lock()
 	log := l.filters[filter]
 	if log == nil {
-		log = slog.New(warnlimit.New(withStack{l.handler}, faultInterval)).With("filter", filter)
+		log = slog.New(warnlimit.New(warnlimit.WithStack(l.handler), faultInterval)).With("filter", filter)
 		l.filters[filter] = log
 	}
 	l.mu.Unlock()
 	log.Warn("callstack: a filter broke a rule", "fault", fault)
-}
-
-// A withStack is a handler that adds the stack to what is written. It stands below
-// the limit, since each call of a filter that always breaks would pay for a stack:
-// 5 µs, BenchmarkFaultLog, and more the deeper it is.
-type withStack struct{ slog.Handler }
-
-func (h withStack) Handle(ctx context.Context, r slog.Record) error {
-	r = r.Clone()
-	r.AddAttrs(slog.String("stack", string(debug.Stack())))
-	return h.Handler.Handle(ctx, r)
-}
-
-func (h withStack) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return withStack{h.Handler.WithAttrs(attrs)}
 }
 
 // newFault returns the status of a call whose filter broke a rule. What is in

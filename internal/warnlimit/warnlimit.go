@@ -21,7 +21,7 @@
 //
 // # Reading order
 //
-// warnlimit.go.
+// warnlimit.go, stack.go.
 package warnlimit
 
 import (

@@ -11,6 +11,17 @@ import (
 	"github.com/strata-grpc/strata/internal/warnlimit"
 )
 
+// TestWithStack: what is written has the stack of who logs, also through handlers
+// with attributes and groups.
+func TestWithStack(t *testing.T) {
+	var b bytes.Buffer
+	log := slog.New(warnlimit.New(warnlimit.WithStack(slog.NewTextHandler(&b, nil)), time.Hour))
+	log.With("a", 1).WithGroup("g").Warn("broke")
+	if got := b.String(); strings.Count(got, "warnlimit_test.TestWithStack(") != 1 || !strings.Contains(got, "a=1 g.others=0 g.stack=") {
+		t.Errorf("logged %q, want the stack of this test", got)
+	}
+}
+
 // TestHandler: one warning in an interval, with the number of those before it.
 func TestHandler(t *testing.T) {
 	for _, level := range []slog.Level{slog.LevelInfo, slog.LevelDebug} {

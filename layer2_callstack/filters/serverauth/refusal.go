@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime/debug"
 	"unicode/utf8"
 
 	"github.com/strata-grpc/strata/internal/userpanic"
@@ -90,7 +89,7 @@ func (c *call) interrupted(v any) error {
 	if v == nil {
 		c.ch.panics.Warn("server_auth: the hook ended its goroutine", "method", c.request.Path)
 	} else {
-		c.ch.panics.Warn("server_auth: the hook panicked", "method", c.request.Path, "panic", userpanic.Text(v), "stack", string(debug.Stack()))
+		c.ch.panics.Warn("server_auth: the hook panicked", "method", c.request.Path, "panic", userpanic.Text(v))
 	}
 	return errInterrupted
 }

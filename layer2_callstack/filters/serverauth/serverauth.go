@@ -108,7 +108,7 @@ func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelE
 	if ch.logger == nil {
 		ch.logger = slog.Default()
 	}
-	f.once.Do(func() { f.panics = slog.New(warnlimit.New(ch.logger.Handler(), panicInterval)) })
+	f.once.Do(func() { f.panics = slog.New(warnlimit.New(warnlimit.WithStack(ch.logger.Handler()), panicInterval)) })
 	ch.panics = f.panics
 	return ch, nil
 }

@@ -301,7 +301,7 @@ func TestPanicsAreFewInTheLog(t *testing.T) {
 			return logs.String()
 		}
 		for _, others := range []string{"others=0", "others=4"} {
-			if got := panics(5); strings.Count(got, "panicked") != 1 || !strings.Contains(got, others) {
+			if got := panics(5); strings.Count(got, "panicked") != 1 || strings.Count(got, "stack=") != 1 || !strings.Contains(got, others) {
 				t.Errorf("5 panics are logged as\n%swant one line with %s", got, others)
 			}
 			time.Sleep(10 * time.Second)
