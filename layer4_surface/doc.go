@@ -54,5 +54,5 @@
 //
 // # Reading order
 //
-// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, internal/watch, server.go, internal/lifetime, listener.go, internal/accepting, internal/handshakes, serverfilter.go, match.go, options.go, observer.go, internal/queuetrace, internal/poison.
+// surface.go, call.go, block.go, batch.go, complete.go, status.go, channel.go, connectivity.go, internal/watch, server.go, internal/lifetime, listener.go, internal/accepting, internal/handshakes, serverfilter.go, match.go, options.go, observer.go, internal/queuetrace, internal/roster, internal/poison.
 package surface
