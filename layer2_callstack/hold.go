@@ -18,6 +18,9 @@ import (
 // What was kept goes down behind it and fails there, in the order of the call's
 // other callbacks; so a filter that gives up cancels the call and opens the hold.
 //
+// The application cancels, a deadline does, and the end of the channel. The loss of
+// a connection does not: the transport knows nothing of what is kept.
+//
 // All methods but Reset may be called at the same time.
 type Hold struct {
 	// Atomic, so that a hold that passes costs a load. Written under mu.

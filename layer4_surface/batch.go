@@ -7,6 +7,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
@@ -68,6 +69,9 @@ func (c *call) startBatch(ops []Op, tag cq.Tag, closure cq.Functor) CallError {
 	if len(ops) == 0 {
 		c.endEmpty(tag, closure)
 		return CallOK
+	}
+	if c.pool.closing.Load() { // Close may have looked before
+		c.cancel(newLocalError(status.Canceled, channelClosed))
 	}
 	b := c.batchAt(claimed & stateSlots)
 	b.tag, b.closure, b.claimed = tag, closure, claimed&(stateInFlight|stateSlots)

@@ -1,6 +1,7 @@
 package surface
 
 import (
+	"errors"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -196,4 +197,34 @@ func BenchmarkStartBatch(b *testing.B) {
 		}
 		c.Pluck(tag, nil)
 	}
+}
+
+// BenchmarkClose closes a channel with open calls, all of which a filter holds.
+func BenchmarkClose(b *testing.B) {
+	const n = 100_000
+	calls, st := make([]Call, n), make([]clientState, n)
+	for b.Loop() {
+		b.StopTimer()
+		builder := callstack.NewBuilder("NULL")
+		builder.Add(keeper{ops: allOps}.filter())
+		builder.Add(nullFilter{}).Terminal()
+		cfg, err1 := newChannelConfig(nil)
+		ch, err2 := newChannel("null", builder, cfg, new(stateTracker), nil)
+		if err := errors.Join(err1, err2); err != nil {
+			b.Fatal(err)
+		}
+		for i := range calls {
+			calls[i], _ = ch.CreateCall(CallParams{Method: "/a/b"})
+			calls[i].StartBatch([]Op{{Type: SendInitialMetadata}, st[i].opStatus()}, "call")
+		}
+		b.StartTimer()
+		ch.Close()
+		b.StopTimer()
+		for _, c := range calls {
+			c.Pluck("call", nil)
+			c.Release()
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/call")
 }

@@ -7,10 +7,12 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/compression/encoding"
 	cq "github.com/strata-grpc/strata/layer3_cq"
 	"github.com/strata-grpc/strata/layer4_surface/internal/poison"
+	"github.com/strata-grpc/strata/layer4_surface/internal/roster"
 )
 
 // A call is the call block: everything that one RPC needs at a time, made once
@@ -131,6 +133,10 @@ type callPool struct {
 	stack   *callstack.ChannelStack
 	trace   tracer
 	codings *encoding.Set
+	made    roster.Roster[call] // all blocks, for cancelAll; has a lock of its own
+
+	// Atomic.
+	closing atomic.Bool // Close of the channel was called
 
 	blocks sync.Pool
 }
@@ -156,7 +162,38 @@ func (p *callPool) newCall() *call {
 	// Never shut down: it is idle again whenever the block is recycled,
 	// because every batch that used it has been dequeued.
 	c.ownQueue.Init(cq.Pluck, cq.Config{Name: "call", Observer: p.trace.observer()})
+	p.made.Add(c)
 	return c
+}
+
+// stateBegun are the bits of which one is set as long as something is outstanding.
+const stateBegun = stateSentHeaders | stateSentFinal | stateRecvHeaders | stateRecvFinal | stateInFlight
+
+// cancelAll ends the calls of a channel that is closing, or of a connection that has
+// ended, from the top of their stacks: so a filter that keeps something of a call
+// hears of it wherever it stands. cause is why, in a trace. A call pays nothing:
+//
+//   - One that has begun is seen here, or sees closing: startBatch sets bits of its
+//     operations and then looks, Close sets closing and then looks at the bits.
+//   - One without such bits has nothing that could be kept, and may be in the middle
+//     of create, which nobody must disturb. It sees closing there, at the latest when
+//     it begins.
+//   - Every block is in made before its first use. What it is used for next, while
+//     we look, has another generation, and began after closing was set: create
+//     sees that.
+//
+// Only a call that nobody refers to, neither by its handle nor from below, is not
+// found: whoever lost the handle of an open call has leaked it.
+func (p *callPool) cancelAll(err error, cause trace.EventID) {
+	for c := range p.made.All() {
+		if !c.Acquire(c.Generation()) {
+			continue // in the pool, or about to be
+		}
+		if c.state.Load()&stateBegun != 0 {
+			c.cancelFor(err, cause)
+		}
+		c.Unref()
+	}
 }
 
 // Recycle clears the block and returns it to its pool, unless something may still

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -29,8 +28,6 @@ type Channel struct {
 	direct  transport.Transport // closed with the channel; nil if it is not one transport
 	watches watch.Set           // has a lock of its own
 	closed  chan struct{}       // closed when Close is done
-
-	closing atomic.Bool // Close was called
 }
 
 // A controller is what a channel knows of its connections.
@@ -273,7 +270,7 @@ func (c *Channel) RegisterCall(method, host string) (RegisteredCall, error) {
 		return RegisteredCall{}, fmt.Errorf("surface: method %q is not of the form /service/method in visible ASCII", method)
 	case !visible(host):
 		return RegisteredCall{}, fmt.Errorf("surface: host %q of method %q is not visible ASCII", host, method)
-	case c.closing.Load():
+	case c.calls.closing.Load():
 		return RegisteredCall{}, errChannelClosed()
 	}
 	return RegisteredCall{c, method, host}, nil
@@ -342,8 +339,9 @@ func (c *Channel) create(p *CallParams) (Call, error) {
 		call.cancel(newLocalError(status.DeadlineExceeded,
 			fmt.Sprintf("the deadline passed %v before the call began", args.Start.Sub(call.deadline))))
 	}
-	// Looked at last: a Close that is not seen here sees the call.
-	if c.closing.Load() {
+	// Looked at last: a Close that is not seen here finds the call, or what it begins
+	// with finds the channel closed; see cancelAll.
+	if c.calls.closing.Load() {
 		h.Release()
 		return Call{}, errChannelClosed()
 	}
@@ -396,20 +394,24 @@ func (c *Channel) Target() string { return c.target }
 // String shows the target and the filters.
 func (c *Channel) String() string { return c.target + " " + c.calls.stack.String() }
 
-// Close ends the channel: its calls fail with CANCELLED, watches and pings end,
-// and it returns when every goroutine of the channel is gone. Handles of calls
-// stay valid until their Release. A call of which a filter of the user's keeps an
-// operation ends with what that does: Cancel and Release end it in any case. Close
+// Close ends the channel: its calls are cancelled with CANCELLED, watches and pings
+// end, and it returns when every goroutine of the channel is gone. Handles of calls
+// stay valid until their Release; what is started through them fails. A filter of the
+// user's that keeps something of a call all the same has a second to give it back,
+// or two, after which the call ends with INTERNAL: Close does not wait for that. It
 // must not be called from a callback of the channel.
 func (c *Channel) Close() {
-	if c.closing.Swap(true) {
+	if c.calls.closing.Swap(true) {
 		<-c.closed
 		return
 	}
+	var event trace.EventID
 	if c.calls.trace.on() {
-		c.calls.trace.channel("channel.close", c.target, nil)
+		event = c.calls.trace.channel("channel.close", c.target, nil)
 	}
-	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: newLocalError(status.Canceled, channelClosed)})
+	err := newLocalError(status.Canceled, channelClosed)
+	c.calls.cancelAll(err, event)
+	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: err})
 	c.watches.Close()
 	if c.direct != nil {
 		c.direct.Close()

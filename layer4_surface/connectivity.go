@@ -24,7 +24,7 @@ import (
 //	                                  ▼            │ a later attempt
 //	                          TRANSIENT_FAILURE ───┘
 func (c *Channel) State(tryConnect bool) connectivity.State {
-	if c.closing.Load() {
+	if c.calls.closing.Load() {
 		return connectivity.Shutdown
 	}
 	return c.control.State(tryConnect)

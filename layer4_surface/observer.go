@@ -60,8 +60,8 @@ func (t *tracer) emit(c *call, e trace.Event) trace.EventID {
 }
 
 //go:noinline
-func (t *tracer) channel(op, text string, err error) {
-	t.sink.Emit(&trace.Event{Layer: 4, Component: "channel", Op: op, Text: text, Err: err})
+func (t *tracer) channel(op, text string, err error) trace.EventID {
+	return t.sink.Emit(&trace.Event{Layer: 4, Component: "channel", Op: op, Text: text, Err: err})
 }
 
 //go:noinline

@@ -49,7 +49,7 @@ var endings = []ending{
 	{name: "CancelWithStatus", client: func(_ *Channel, c Call) { c.CancelWithStatus(status.DataLoss, "own") },
 		code: status.DataLoss, text: "own"},
 	{name: "Close of the channel", client: func(ch *Channel, _ Call) { ch.Close() }, last: true,
-		code: status.Canceled, text: "http2: connection closed|inproc: connection closed"},
+		code: status.Canceled, text: channelClosed},
 	{name: "the deadline", timed: true,
 		code: status.DeadlineExceeded, text: "client_channel: the deadline passed|deadline"},
 }

@@ -130,8 +130,9 @@ func (cc *ClientConn) ResetConnectBackoff() { cc.channel.ResetBackoff() }
 // Channel returns the channel of layer 4, for calls without stubs.
 func (cc *ClientConn) Channel() *surface.Channel { return cc.channel }
 
-// Close ends the channel: calls under way fail with CANCELLED, and every
-// goroutine of the channel is gone when it returns. It never fails.
+// Close ends the channel: calls under way fail with CANCELLED, wherever they are,
+// and every goroutine of the channel is gone when it returns. It never fails. For
+// filters that keep a call all the same see [surface.Channel.Close].
 func (cc *ClientConn) Close() error {
 	cc.channel.Close()
 	return nil

@@ -77,7 +77,8 @@ func (c *ticketingCall) Reset() {
 
 // The fourth shape keeps a call and goes on later. It never waits: StartBatch
 // returns, and whoever has what was missing opens the hold. That must not take for
-// ever: a transport knows nothing of a call that is held, and cannot end it.
+// ever: a transport knows nothing of a call that is held, and cannot end it. A cancel
+// does, such as that of a channel which is closed.
 func Example_hold() {
 	var done func(string, error)
 	tr := &callstacktest.Transport{}

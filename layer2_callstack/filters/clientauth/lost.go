@@ -10,8 +10,8 @@ import (
 )
 
 // Of a call that is held the transport does not know, so it cannot tell it that
-// the connection was lost or the channel closed. The filter watches the connection
-// for those calls.
+// the connection was lost. The filter watches the connection for those calls. Who
+// closes the channel cancels them first, if that is layer 4.
 
 // wait takes note that c is held. It returns why that is no use, if the connection
 // has ended.
