@@ -236,10 +236,16 @@ func (h Call) Release() {
 }
 
 // abandoned reports whether something of the call would go on without its
-// handle: a stream, or a timer for the deadline. A server that sent its status
-// has nothing left to do; the transport sees to the rest.
+// handle: a stream, a timer for the deadline, or a batch that a filter keeps. A server
+// that sent its status has nothing left to do; the transport sees to the rest.
 func (c *call) abandoned() bool {
-	return c.state.Load()&stateEnded == 0 && (c.server == nil || !c.sentTrailers.Load())
+	return !over(c.state.Load()) && (c.server == nil || !c.sentTrailers.Load())
+}
+
+// over reports whether nothing is to come of a call in that state. A filter may keep
+// a batch even after the status has come.
+func over(state uint32) bool {
+	return state&stateEnded != 0 && state&(stateInFlight|stateSlots) == 0
 }
 
 // cancel passes err down the stack, once in the life of a call. Caller holds a
@@ -248,7 +254,7 @@ func (c *call) cancel(err error) { c.cancelFor(err, 0) }
 
 // cancelFor is cancel because of an event of another call, 0 without a trace.
 func (c *call) cancelFor(err error, cause trace.EventID) {
-	if c.state.Or(stateCancelled)&(stateCancelled|stateEnded) != 0 {
+	if over(c.state.Load()) || c.state.Or(stateCancelled)&stateCancelled != 0 {
 		return
 	}
 	b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err}

@@ -103,10 +103,12 @@ func (d *batchTrailers) Run(err error) {
 }
 
 // fail makes the event of b a failure and, since an operation that cannot be
-// completed leaves the call incomplete, ends the call.
+// completed leaves the call incomplete, ends the call if it has not ended.
 func (b *batch) fail(err error) {
 	b.failed.Store(true)
-	b.call.cancel(err)
+	if b.call.state.Load()&stateEnded == 0 {
+		b.call.cancel(err)
+	}
 }
 
 // step ends one step. The last one delivers the event.
