@@ -75,7 +75,8 @@ type CallElem interface {
 	// Init begins a call. It does not chain: the stack calls each element, from
 	// the bottom, and nothing may come back meanwhile; see [Starter]. An error
 	// does not stop the others; the first one cancels the call after all are
-	// initialised.
+	// initialised. It is what the application reads: a [transport.Error] that names
+	// the filter. Another type is UNKNOWN there.
 	Init(args *CallArgs) error
 
 	// StartBatch handles a batch on its way down.

@@ -33,28 +33,28 @@
 //     another call's by then. It cancels from args.Top, so it begins no earlier
 //     than in Start (callstack.Starter), when all elements are initialised.
 //   - Reset forgets everything, also what was never answered.
-//   - An error is a transport.Error with your filter's name and what to do; values
-//     of metadata and messages stay out of errors and logs.
+//   - An error is a transport.Error with your filter's name and what to do, else it
+//     is UNKNOWN; values of metadata and messages stay out of errors and logs.
+//   - A field that you add is checked when it is sent: a bad one ends the call, and on
+//     a server only a trace has the reason. Check it in Validate, as template does.
 //
 // # Place
 //
-//	surface.WithChannelFilter, stubs too  top of CLIENT_CHANNEL        once a call
-//	surface.WithFilter on a channel       each connection's stack      once an attempt
-//	surface.WithFilter on a server        each connection's stack      once a call
+//	WithChannelFilter        top of CLIENT_CHANNEL      once a call
+//	WithFilter on a channel  each connection's stack    once an attempt
+//	WithFilter on a server   each connection's stack    once a call
 //
-// A stacks.Extra has the filter and its neighbours: After "server", to see a
-// request first; Before "compression", to see messages as they were written, After
-// it for what is on the wire. Names and order are in package stacks. Where nothing
-// is said the name decides. What cannot be is an error of NewChannel, a panic of
-// NewServer. What breaks a rule later, or panics, ends the call at hand, with INTERNAL
-// and the names of filter and rule: callstack.Registration.Contained says how.
+// Layers 4 and 5 have both. A stacks.Extra is the filter and its neighbours: After
+// "server", to see a request first; Before "compression", to see messages as they were
+// written, After it for what is on the wire. Package stacks has names and order; where
+// nothing is said the name decides, and the trace event stack.build tells. What cannot
+// be is an error of the channel, a panic of NewServer. What breaks a rule later, or
+// panics, ends the call at hand, with INTERNAL and the names of filter and rule: see
+// callstack.Registration.Contained.
 //
-// # Tests
+// # Tests and reading order
 //
 // callstacktest.Run is these rules as a test, to be run under the race detector; its
-// Transport lets a test play the peer. Each folder here has both.
-//
-// # Reading order
-//
-// template, authority, messagesize, calllog, httpclient, deadline, compression.
+// Transport lets a test play the peer. Each folder here has both. Read template,
+// authority, messagesize, calllog, httpclient, deadline, compression.
 package filters

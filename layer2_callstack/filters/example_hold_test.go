@@ -34,7 +34,8 @@ func (c *ticketingCall) Init(args *callstack.CallArgs) error {
 }
 
 // StartBatch keeps what comes from the headers on. The reference keeps the call in
-// use until the ticket is there, as it could end before.
+// use until the ticket is there, as it could end before. The hold reports true for a
+// cancel: a filter that can stop what it waits for does so then.
 func (c *ticketingCall) StartBatch(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpSendInitialMetadata) && c.hold.Close() {
 		c.args.Owner.Ref()
@@ -56,11 +57,8 @@ func (c *ticketingCall) got(ticket string, err error) {
 	owner.Unref()
 }
 
-// ticketed is what is below the hold.
+// ticketed is a call as what is below the hold. It has the other methods of CallBase.
 type ticketed ticketingCall
-
-func (c *ticketed) Init(*callstack.CallArgs) error { return nil }
-func (c *ticketed) Reset()                         {}
 
 func (c *ticketed) StartBatch(b *transport.StreamOpBatch) {
 	if t := c.ticket.Load(); t != nil && b.Ops.Has(transport.OpSendInitialMetadata) {

@@ -27,10 +27,10 @@ package template
 
 import (
 	"fmt"
-	"strings"
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/http2/coding"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
@@ -42,18 +42,22 @@ const Name = "template"
 // Config says what the filter does.
 type Config struct {
 	// Key and Value are the field. The key is in lower case, and not one that
-	// gRPC or HTTP/2 use themselves.
+	// gRPC or HTTP/2 use themselves. The value is printable ASCII, or any bytes if
+	// the key ends in "-bin".
 	Key, Value string
 }
 
 // Validate returns what is wrong with c, nil if nothing is. It quotes the option,
-// its value, and what values there may be, for it is all that a user reads.
+// its value unless that may be a secret, and what values there may be, for it is all
+// that a user reads.
 func (c Config) Validate() error {
 	switch {
-	case c.Key == "" || c.Key != strings.ToLower(c.Key):
-		return fmt.Errorf("option Key is %q, want a name in lower case", c.Key)
-	case c.Key[0] == ':' || strings.HasPrefix(c.Key, "grpc-"):
-		return fmt.Errorf("option Key is %q, want a name that neither begins with a colon nor with \"grpc-\"", c.Key)
+	case !coding.ValidMetadataKey(c.Key):
+		return fmt.Errorf("option Key is %q, want one or more of 0-9, a-z, hyphen, underscore and dot", c.Key)
+	case coding.IsReserved(c.Key):
+		return fmt.Errorf("option Key is %q, which gRPC or HTTP/2 uses itself, want another", c.Key)
+	case !coding.IsBin(c.Key) && !coding.ValidMetadataValue(c.Value):
+		return fmt.Errorf("option Value of key %q has a byte outside 0x20 to 0x7e; keys that end in -bin take any", c.Key)
 	}
 	return nil
 }
@@ -114,7 +118,7 @@ type call struct {
 	trailersDone transport.Done
 }
 
-// Init begins a call. An error would end it at once.
+// Init begins a call. An error, a [transport.Error] as everywhere, would end it at once.
 func (c *call) Init(args *callstack.CallArgs) error {
 	c.server = args.Accepted != nil
 	return nil

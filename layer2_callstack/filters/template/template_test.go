@@ -72,15 +72,21 @@ func TestFailed(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	for key, want := range map[string]string{
-		"x-tenant":     "<nil>",
-		"":             `option Key is "", want a name in lower case`,
-		"X-Tenant":     `option Key is "X-Tenant", want a name in lower case`,
-		":path":        `option Key is ":path", want a name that neither begins with a colon nor with "grpc-"`,
-		"grpc-timeout": `option Key is "grpc-timeout", want a name that neither begins with a colon nor with "grpc-"`,
+	const key, reserved = "want one or more of 0-9, a-z, hyphen, underscore and dot", "which gRPC or HTTP/2 uses itself, want another"
+	for cfg, want := range map[template.Config]string{
+		{Key: "x-tenant", Value: "gold"}:  "<nil>",
+		{Key: "x-tenant"}:                 "<nil>",
+		{Key: "x-bin", Value: "\x00\xff"}: "<nil>",
+		{}:                                `option Key is "", ` + key,
+		{Key: "X-Tenant"}:                 `option Key is "X-Tenant", ` + key,
+		{Key: "my tenant"}:                `option Key is "my tenant", ` + key,
+		{Key: ":path"}:                    `option Key is ":path", ` + key,
+		{Key: "grpc-timeout"}:             `option Key is "grpc-timeout", ` + reserved,
+		{Key: "te"}:                       `option Key is "te", ` + reserved,
+		{Key: "x-tenant", Value: "a\nb"}:  `option Value of key "x-tenant" has a byte outside 0x20 to 0x7e; keys that end in -bin take any`,
 	} {
-		if got := errorText(template.New(template.Config{Key: key}).Validate()); got != want {
-			t.Errorf("Validate of key %q = %s, want %s", key, got, want)
+		if got := errorText(template.New(cfg).Validate()); got != want {
+			t.Errorf("Validate of %+v = %s, want %s", cfg, got, want)
 		}
 	}
 }
