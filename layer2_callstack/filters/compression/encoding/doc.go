@@ -8,7 +8,8 @@
 //   - Up: a [Compressor] is a value, and a channel or server is handed a list of
 //     them; [Defaults] is that of those which are handed none. Nothing is
 //     registered.
-//   - Up: [Inflate] checks the size while it inflates. Memory grows with the data.
+//   - Up: [Inflate] checks the size while it inflates. Memory grows with the data. An
+//     [Inflation] does the same a piece at a time, and can be stopped.
 //   - Up: a compressor that fails or panics is an error of that message.
 //   - Down: the state of package flate is pooled, as it is plain memory.
 //   - Not here: header fields, flags, and when to compress (package compression).
@@ -23,5 +24,5 @@
 //
 // # Reading order
 //
-// encoding.go, gzip.go, message.go.
+// encoding.go, gzip.go, message.go, inflation.go.
 package encoding
