@@ -53,6 +53,16 @@ type ChannelElem interface {
 	Destroy()
 }
 
+// A Stopper is a [ChannelElem] with goroutines of its own that work for calls.
+// Whoever closes a connection promises that none is left then.
+type Stopper interface {
+	// Stop returns when they are gone. It is called when the transport has closed, once,
+	// before Destroy and never from a callback. Nothing comes from below any more, but
+	// calls may be left. Where this side has closed the connection, in a hurry, an
+	// operation with Disconnect has come before.
+	Stop()
+}
+
 // A CallElem is a filter's part of one call: gRPC core's call element with its
 // call data. It lives in a call block and is used for one call after another.
 //

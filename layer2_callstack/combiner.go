@@ -3,6 +3,7 @@ package callstack
 import (
 	"math/bits"
 	"sync"
+	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 )
@@ -14,13 +15,17 @@ import (
 // own watches all callbacks of the call, so that none runs beside its own.
 //
 // It is part of a call element and used for one call after another: [Combiner.Bind]
-// it to the element's arguments in Init, [Combiner.Reset] it in Reset.
+// it to the element's arguments in Init, [Combiner.Reset] it in Reset. A filter of
+// which few calls need it uses [Combiner.BindIdle] and, in those, [Combiner.Engage].
 type Combiner struct {
 	// Set by Bind, read-only until Reset.
 	owner transport.Owner
 
 	// Set by Watch, read by the callback that took the place.
 	slots [combinerKinds]combinerSlot
+
+	// Atomic: callbacks run as they come.
+	idle atomic.Bool
 
 	mu sync.Mutex // a leaf; nothing is called while it is held
 	// Guarded by mu. Each callback of a call can be due once.
@@ -53,7 +58,29 @@ func (s *combinerSlot) Run(err error) {
 }
 
 // Bind says whose callbacks they are. It is called in Init.
-func (c *Combiner) Bind(args *CallArgs) { c.owner = args.Owner }
+func (c *Combiner) Bind(args *CallArgs) {
+	c.owner = args.Owner
+	if c.idle.Load() {
+		c.idle.Store(false)
+	}
+}
+
+// BindIdle is Bind for a filter that may never need the combiner in this call: until
+// Engage callbacks run as they come, which costs each a look.
+func (c *Combiner) BindIdle(args *CallArgs) {
+	c.owner = args.Owner
+	if !c.idle.Load() { // a load costs less than a store
+		c.idle.Store(true)
+	}
+}
+
+// Engage ends the idleness, until the end of the call. The caller is a callback of
+// the call, so that no other runs, and has run none of those above it.
+func (c *Combiner) Engage() {
+	if c.idle.Load() {
+		c.idle.Store(false)
+	}
+}
 
 // Reset forgets the call. Nothing of it is outstanding.
 func (c *Combiner) Reset() { c.owner = nil }
@@ -87,6 +114,10 @@ func (c *Combiner) watch(ops transport.OpSet, done *transport.Done) {
 // Run runs the callback with err: now, or when those before it have run, on the
 // goroutine that runs them. No lock of the caller is held.
 func (c *Combiner) Run(done transport.Done, err error) {
+	if c.idle.Load() {
+		done.Run(err)
+		return
+	}
 	c.mu.Lock()
 	c.due[(c.first+c.n)%combinerKinds] = dueCallback{done, err}
 	c.n++

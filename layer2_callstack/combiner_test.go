@@ -195,3 +195,43 @@ func TestCombinerRaces(t *testing.T) {
 		c.end(t)
 	}
 }
+
+// TestCombinerIdle: until it is engaged a combiner lets callbacks run as they come,
+// one inside another too; after that, until the end of the call, they take turns.
+func TestCombinerIdle(t *testing.T) {
+	c := newCombining()
+	for range 2 { // one call after another
+		c.block.Start()
+		c.BindIdle(&callstack.CallArgs{Owner: &c.block})
+		var ran []string
+		note := func(name string) transport.Done {
+			return doneFunc(func(error) { ran = append(ran, name) })
+		}
+		around := func(name string) transport.Done {
+			return doneFunc(func(error) {
+				ran = append(ran, name)
+				b := &transport.StreamOpBatch{Ops: transport.OpSendMessage, OnComplete: note("inside " + name)}
+				c.Watch(b, transport.OpsSend)
+				b.OnComplete.Run(nil)
+				ran = append(ran, "end of "+name)
+			})
+		}
+		c.Run(around("idle"), nil)
+		c.Run(doneFunc(func(error) { c.Engage() }), nil)
+		c.Run(around("engaged"), nil)
+		want := []string{"idle", "inside idle", "end of idle", "engaged", "end of engaged", "inside engaged"}
+		if !slices.Equal(ran, want) {
+			t.Errorf("callbacks ran in the order %q, want %q", ran, want)
+		}
+		c.end(t)
+	}
+	c.begin() // not idle
+	first := true
+	c.Run(doneFunc(func(error) {
+		c.Run(doneFunc(func(error) { first = false }), nil)
+		if !first {
+			t.Error("Bind has left the combiner idle")
+		}
+	}), nil)
+	c.end(t)
+}

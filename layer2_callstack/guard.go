@@ -147,6 +147,18 @@ func (g *guard) Destroy() {
 	g.user.Destroy()
 }
 
+// Stop waits for the goroutines of the filter's element, if that has some.
+func (g *guard) Stop() {
+	defer func() {
+		if p := recover(); p != nil {
+			g.panicked("Stop", p)
+		}
+	}()
+	if e, ok := g.user.(Stopper); ok {
+		e.Stop()
+	}
+}
+
 // panicked reports the panic of a method that no call depends on. It goes on if
 // it began elsewhere.
 func (g *guard) panicked(method string, p any) {

@@ -22,6 +22,16 @@ func (s *ChannelStack) String() string { return s.args.Name + " " + strings.Join
 // StartTransportOp gives op to the top of the stack.
 func (s *ChannelStack) StartTransportOp(op *transport.Op) { s.elems[0].StartTransportOp(op) }
 
+// Stop returns when the goroutines are gone that elements have started for calls.
+// Whoever has closed the transport calls it then, once, and not from a callback.
+func (s *ChannelStack) Stop() {
+	for _, e := range s.elems {
+		if e, ok := e.(Stopper); ok {
+			e.Stop()
+		}
+	}
+}
+
 // Destroy ends every element. No operation of a call may be in flight; handles
 // of calls that have ended may be left, and batches that they start then fail.
 func (s *ChannelStack) Destroy() {

@@ -416,6 +416,7 @@ func (c *Channel) Close() {
 	if c.direct != nil {
 		c.direct.Close()
 	}
+	c.calls.stack.Stop()
 	c.calls.stack.Destroy()
 	close(c.closed)
 }

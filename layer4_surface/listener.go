@@ -297,6 +297,7 @@ func (c *serverConn) finish() {
 	s := c.server
 	c.t.Close()
 	c.calls.cancelAll(newLocalError(status.Unavailable, "the connection has ended"), 0)
+	c.calls.stack.Stop()
 	c.calls.stack.Destroy()
 	if c.counted {
 		s.accepted.Add(-1)

@@ -115,6 +115,8 @@ func (nullFilter) NewChannel(*callstack.ChannelArgs, callstack.ChannelElem) (cal
 
 type nullChannel struct{ callstack.ChannelBase }
 
+func (*nullChannel) StartTransportOp(*transport.Op) {}
+
 func (*nullChannel) NewCall(callstack.CallElem) callstack.CallElem { return &nullCall{} }
 
 type nullCall struct{ callstack.CallBase }

@@ -81,13 +81,15 @@ func (c *Conn) close() {
 		return
 	}
 	c.closing = true
-	delete(c.sub.env.conns, c)
 	c.sub.env.Go(c.awaitClose)
 }
 
-// awaitClose is a goroutine, since Close waits for those of the transport.
+// awaitClose is a goroutine, since Close waits for those of the transport, and Stop
+// for those of the filters, which a Disconnect hurries.
 func (c *Conn) awaitClose() {
 	c.t.Close()
+	c.stack.Stop()
+	c.sub.env.Schedule(func() { delete(c.sub.env.conns, c) })
 	c.unref()
 }
 

@@ -44,7 +44,7 @@ type Env struct {
 
 	// Cause is the last trace event of the control plane.
 	Cause trace.EventID
-	// conns are the connections that are not closed yet, draining ones too.
+	// conns are the connections that have not ended yet, draining ones too.
 	conns map[*Conn]struct{}
 }
 
@@ -55,7 +55,7 @@ func (e *Env) Init() { e.conns = map[*Conn]struct{}{} }
 // runs on the serializer.
 func (e *Env) Disconnect(err error) {
 	for c := range e.conns {
-		c.t.PerformOp(&transport.Op{Disconnect: err})
+		c.stack.StartTransportOp(&transport.Op{Disconnect: err}) // filters hear of it
 		c.close()
 	}
 }

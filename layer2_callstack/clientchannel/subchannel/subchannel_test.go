@@ -108,6 +108,8 @@ type bottomChannel struct {
 	f *fixture
 }
 
+func (ch *bottomChannel) StartTransportOp(op *transport.Op) { ch.f.transport.PerformOp(op) }
+
 func (c *bottomChannel) NewCall(callstack.CallElem) callstack.CallElem {
 	c.f.note("call made")
 	return &callstack.CallBase{}
