@@ -2,9 +2,12 @@ package compression
 
 import (
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/strata-grpc/strata/internal/warnlimit"
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
@@ -71,9 +74,18 @@ func (c Config) Validate() error {
 }
 
 // New returns the filter. It serves clients and servers.
-func New(cfg Config) callstack.Filter { return &filter{cfg} }
+func New(cfg Config) callstack.Filter { return &filter{cfg: cfg} }
 
-type filter struct{ cfg Config }
+// panicInterval is how long panics of compressors are counted, rather than warned of,
+// after a warning: a peer may be able to cause one with each message.
+const panicInterval = 10 * time.Second
+
+type filter struct {
+	cfg Config
+
+	once   sync.Once
+	panics *slog.Logger // of all connections; set by once
+}
 
 func (f *filter) Name() string { return Name }
 
@@ -84,7 +96,15 @@ func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelE
 	if err != nil {
 		return nil, err
 	}
-	ch := &channel{callstack.ChannelBase{Next: next}, f.cfg, set, args.Trace}
+	f.once.Do(func() {
+		logger := args.Logger
+		if logger == nil {
+			logger = slog.Default()
+		}
+		f.panics = slog.New(warnlimit.New(logger.Handler(), panicInterval))
+	})
+	ch := &channel{ChannelBase: callstack.ChannelBase{Next: next}, cfg: f.cfg, set: set,
+		line: newLine(maxWorkers(), args.Trace), sink: args.Trace, panics: f.panics}
 	switch {
 	case ch.cfg.MinSize == 0:
 		ch.cfg.MinSize = DefaultMinSize
@@ -96,14 +116,39 @@ func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelE
 
 type channel struct {
 	callstack.ChannelBase
-	cfg Config
-	set *encoding.Set
+	cfg  Config
+	set  *encoding.Set
+	line *line
 
-	sink trace.Sink // nil for none
+	sink   trace.Sink // nil for none
+	panics *slog.Logger
 }
 
 func (ch *channel) NewCall(next callstack.CallElem) callstack.CallElem {
 	return &call{CallBase: callstack.CallBase{Next: next}, ch: ch}
+}
+
+// StartTransportOp passes op on. With the connection that is closed the messages are
+// given up that are inflated elsewhere.
+func (ch *channel) StartTransportOp(op *transport.Op) {
+	err := op.Disconnect
+	ch.Next.StartTransportOp(op)
+	if err != nil {
+		ch.line.close(&transport.Error{Code: transport.DisconnectCode(err), Layer: Name, Cause: err,
+			Reason: "the connection was closed while a message was inflated"})
+	}
+}
+
+// Stop waits for the goroutines that inflate messages. Where the connection was not
+// closed on this side they finish what has come with the end of its call.
+func (ch *channel) Stop() { ch.line.wait() }
+
+// tellPanic warns of the panic of a compressor, if err is one: the call's end names it,
+// but not where it was.
+func (ch *channel) tellPanic(err error) {
+	if p, is := err.(*encoding.Panic); is {
+		ch.panics.Warn("compression: a compressor panicked", "compressor", p.Name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
+	}
 }
 
 // A call remembers the callbacks that it stands in for. One of each kind is
@@ -126,6 +171,14 @@ type call struct {
 	// failed is why this filter ended the call, nil if it did not. It is for
 	// callbacks only.
 	failed error
+	// plain is set where the peer codes nothing that could be inflated. It is
+	// written before the headers go up.
+	plain bool
+
+	// combiner runs the callbacks one after another where this filter runs one of
+	// them itself; it is idle until then.
+	combiner callstack.Combiner
+	away     away
 
 	// send is the coding of what is sent, nil for identity. It is written with
 	// the headers, before state becomes stateKnown, and read after that.
@@ -141,13 +194,15 @@ type call struct {
 
 func (c *call) Init(args *callstack.CallArgs) error {
 	c.args = args
+	c.combiner.BindIdle(args)
 	return nil
 }
 
 func (c *call) Reset() {
 	c.args = nil
 	c.headers, c.headersDone, c.message, c.messageDone, c.trailers, c.trailersDone = nil, nil, nil, nil, nil, nil
-	c.peer, c.failed, c.send = peerCoding{}, nil, nil
+	c.peer, c.failed, c.plain, c.away.lost, c.send = peerCoding{}, nil, false, nil, nil
+	c.combiner.Reset()
 	c.state.Store(stateUnknown)
 	if c.cancelled.Load() { // a load costs less than a store
 		c.cancelled.Store(false)
@@ -158,10 +213,19 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpsRecv) {
 		c.intercept(b)
 	}
+	if b.Ops.Has(transport.OpsSend) && c.mayInflate() {
+		c.combiner.Watch(b, transport.OpsSend)
+	}
 	if b.Ops.Has(transport.OpsSend|transport.OpCancelStream) && c.startSend(b) {
 		return
 	}
 	c.Next.StartBatch(b)
+}
+
+// mayInflate reports whether a message may still come that is inflated. A server knows
+// of most calls that none will; nobody sends before the headers have come.
+func (c *call) mayInflate() bool {
+	return !c.ch.cfg.KeepCompressed && !(c.args.Accepted != nil && c.plain)
 }
 
 // intercept puts the call between the receiving operations of b and whoever

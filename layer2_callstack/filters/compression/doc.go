@@ -8,6 +8,7 @@
 //	│ compression.go  Config, the filter, its place in a call │
 //	│ send.go         which coding, and when                  │
 //	│ receive.go      codings checked, messages inflated      │
+//	│ away.go line.go long ones elsewhere than by the reader  │
 //	│ hold.go         a message before the headers waits      │
 //	│ trace.go        what it tells of a message: lengths     │
 //	│ encoding/       gzip, deflate and those of users        │
@@ -41,17 +42,18 @@
 //
 // # Goroutines
 //
-// None. A message is compressed by the goroutine that sends it and inflated by
-// the one that delivers it, for which the other streams of the connection wait: with
-// 4 MiB of zeros for 1 ms, with records of that length, which a peer has sent 700 KB
-// for, 10 ms (BenchmarkInflateLongest). In return no connection occupies more than
-// one processor with it.
+//	name  started by  ends when             owns
+//	work  line.join   nothing waits for it  one message at a time
+//
+// A message is compressed by who sends it, and inflated by who reads the connection, or
+// if it is long by these, which are as many as half of the processors: see line.go. A
+// compressor that panics ends its call with INTERNAL and its name, wherever it runs.
 //
 // # Locks
 //
-// call.mu is a leaf: it is not held while a batch is passed on.
+// call.mu and line.mu are leaves: they are not held while anything is called.
 //
 // # Reading order
 //
-// compression.go, send.go, receive.go, hold.go, trace.go; then encoding.
+// compression.go, send.go, receive.go, away.go, line.go, hold.go, trace.go; then encoding.
 package compression

@@ -1,7 +1,6 @@
 package compression
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/strata-grpc/strata/internal/quote"
@@ -26,10 +25,14 @@ func (p *peerCoding) known() bool {
 	return p.coding != nil || p.name == "" || p.name == encoding.Identity
 }
 
-// onHeaders is a call as the callback of recv_initial_metadata.
-type onHeaders call
+// A call as the callback of recv_initial_metadata, and when its turn has come.
+type (
+	onHeaders   call
+	headersTurn call
+)
 
-func (c *onHeaders) Run(err error) { (*call)(c).gotHeaders(err) }
+func (c *onHeaders) Run(err error)   { c.combiner.Run((*headersTurn)(c), err) }
+func (c *headersTurn) Run(err error) { (*call)(c).gotHeaders(err) }
 
 func (c *call) gotHeaders(err error) {
 	if err == nil {
@@ -38,6 +41,7 @@ func (c *call) gotHeaders(err error) {
 		if md.Encoding != "" {
 			c.peer.coding = c.ch.set.Find(md.Encoding)
 		}
+		c.plain = c.peer.coding == nil
 		// A request that is not gRPC is for http_server to answer. A server
 		// that named a coding may still send messages without it, but a client
 		// is told at once which ones there are.
@@ -52,8 +56,11 @@ func (c *call) gotHeaders(err error) {
 		}
 	}
 	c.peer.heard = true
+	early := c.early.Load() // after the callback the call may be over, unless a message waits
 	c.headersDone.Run(err)
-	c.finishEarly(err)
+	if early {
+		c.finishEarly(err)
+	}
 }
 
 // refuse answers a request in a coding that is not known.
@@ -74,10 +81,14 @@ func (c *call) refuse(md *metadata.List) error {
 	return e
 }
 
-// onMessage is a call as the callback of recv_message.
-type onMessage call
+// A call as the callback of recv_message, and when its turn has come.
+type (
+	onMessage   call
+	messageTurn call
+)
 
-func (c *onMessage) Run(err error) { (*call)(c).gotMessage(err) }
+func (c *onMessage) Run(err error)   { c.combiner.Run((*messageTurn)(c), err) }
+func (c *messageTurn) Run(err error) { (*call)(c).gotMessage(err) }
 
 func (c *call) gotMessage(err error) {
 	m := c.message.RecvMessage.Message
@@ -91,6 +102,7 @@ func (c *call) gotMessage(err error) {
 	}
 	// The application asks for a message before it asks for the headers, which
 	// say how it is coded.
+	c.combiner.Engage()
 	c.early.Store(true)
 	if c.cancelled.Load() { // and whoever did may have looked before
 		c.finishEarly(errEarly)
@@ -100,43 +112,78 @@ func (c *call) gotMessage(err error) {
 // errEarly is why a message is lost whose headers nobody has asked for.
 var errEarly error = fault(status.Internal, "the call ended before the headers were asked for, which say how its message is compressed")
 
-// finishEarly is finish for a message that waits for the headers, if one does.
+// finishEarly is finish for a message that waits for the headers, if one does. The
+// caller need not be a callback.
 func (c *call) finishEarly(err error) {
 	if c.early.Load() && c.early.CompareAndSwap(true, false) {
-		c.finish(err)
+		c.combiner.Run((*finishTurn)(c), err)
 	}
 }
 
-// finish ends recv_message with a compressed message.
+// A finishTurn is a call whose message has waited for the headers.
+type finishTurn call
+
+func (c *finishTurn) Run(err error) { (*call)(c).finish(err) }
+
+// finish ends recv_message with a compressed message, or has it inflated elsewhere.
 func (c *call) finish(err error) {
+	m, in := c.message.RecvMessage.Message, (*encoding.Inflation)(nil)
+	if err == nil && c.peer.coding != nil {
+		in = encoding.Begin(c.peer.coding, m, c.message.RecvMessage.Limit)
+		if c.mayLeave() {
+			if m.Len() > mostWire || in.Step(mostSpot) {
+				c.leave(in)
+				return
+			}
+		}
+		for in.Step(0) {
+		}
+	}
+	c.inflated(in, err)
+}
+
+// inflated ends recv_message with what has come of a compressed message. in is nil
+// where its coding is not known. why is why nobody wants it, nil if somebody does.
+func (c *call) inflated(in *encoding.Inflation, why error) {
 	op := &c.message.RecvMessage
 	m := op.Message
 	op.Message = nil
-	if err == nil {
-		op.Message, err = c.inflate(m, op)
+	err := why
+	if why == nil {
+		op.Message, err = c.result(in, m)
 		if c.ch.sink != nil {
 			c.traceInflate(m, op.Message, err)
 		}
 		if err != nil {
 			c.cancel(err)
 		}
+	} else if in != nil {
+		out, _ := in.End()
+		out.Release()
 	}
 	m.Release()
+	if why == errOver {
+		err = nil
+	} else if why != nil {
+		c.away.lost = why
+	}
 	c.messageDone.Run(err)
 }
 
-// inflate returns what m holds, for op. An error is the end of the call.
-func (c *call) inflate(m *transport.Buffer, op *transport.RecvMessage) (*transport.Buffer, error) {
-	if c.peer.coding == nil {
+// result returns what m holds, which in has inflated. An error is the end of the call.
+func (c *call) result(in *encoding.Inflation, m *transport.Buffer) (*transport.Buffer, error) {
+	if in == nil {
 		return nil, c.unexpected()
 	}
-	out, err := encoding.Inflate(c.peer.coding, m, op.Limit)
+	out, err := in.End()
 	if err == nil {
 		return out, nil
 	}
-	if !errors.Is(err, encoding.ErrLimit) {
+	if err != encoding.ErrLimit {
+		c.ch.tellPanic(err)
 		return nil, fault(status.Internal, err.Error())
 	}
+	op := &c.message.RecvMessage
 	limit := op.Limit
 	if limit <= 0 {
 		limit = encoding.MaxInflated
@@ -156,16 +203,42 @@ func (c *call) unexpected() error {
 	return fault(status.Internal, "message is in grpc-encoding "+quote.Text(c.peer.name)+", which was not offered, "+c.ch.set.Known())
 }
 
-// onTrailers is a call as the callback of recv_trailing_metadata.
-type onTrailers call
+// A call as the callback of recv_trailing_metadata, and when its turn has come.
+type (
+	onTrailers   call
+	trailersTurn call
+)
 
-func (c *onTrailers) Run(err error) {
+func (c *onTrailers) Run(err error)   { c.combiner.Run((*trailersTurn)(c), err) }
+func (c *trailersTurn) Run(err error) { (*call)(c).gotTrailers(err) }
+
+func (c *call) gotTrailers(err error) {
+	c.peer.heard = true
+	c.dropHeld()
+	c.finishEarly(errEarly)
+	switch {
+	case !c.away.on.Load():
+		c.passTrailers(err)
+		return
+	case err != nil:
+		c.away.ended, c.away.end = true, err
+		c.giveUp(err)
+	case c.args.Accepted != nil:
+		c.away.ended = true
+		c.giveUp(errOver)
+	default: // the server's answer is this message and the status
+		c.away.ended = true
+	}
+}
+
+// passTrailers ends recv_trailing_metadata. The peer may have ended well a call whose
+// message nobody gets.
+func (c *call) passTrailers(err error) {
 	if c.failed != nil {
 		err = c.failed
+	} else if err == nil {
+		err = c.away.lost
 	}
 	c.trailers.Encoding, c.trailers.AcceptEncoding = "", ""
-	c.peer.heard = true
-	(*call)(c).dropHeld()
-	(*call)(c).finishEarly(errEarly)
 	c.trailersDone.Run(err)
 }

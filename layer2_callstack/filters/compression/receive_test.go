@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -120,7 +121,9 @@ func TestMessages(t *testing.T) {
 		{"a dictionary that nobody has", server, config{}, "deflate", withDictionary(t), "", status.Internal, "zlib: invalid dictionary"},
 		{"a compressor that panics", client, ours, "panics", flagged("x"), "", status.Internal, `compressor "panics" panicked: on purpose`},
 	} {
-		t.Run(tc.name, func(t *testing.T) { receive(t, tc.side, tc.cfg, tc.encoding, tc.msg, tc.text, tc.code, tc.want) })
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { receive(t, tc.side, tc.cfg, tc.encoding, tc.msg, tc.text, tc.code, tc.want) })
+		})
 	}
 }
 
@@ -133,6 +136,7 @@ func receive(t *testing.T, side callstacktest.Side, cfg config, enc string, msg 
 	wasCompressed := msg.Compressed
 	msg.Ref() // the test's own, to see whether the other is dropped
 	st.Message(msg, nil)
+	synctest.Wait()
 	err := b.GotMessage.Err()
 	if got := b.RecvMessage.Message; code == status.OK {
 		if err != nil || got == nil || string(got.Bytes()) != text {
@@ -272,30 +276,35 @@ func FuzzMessage(f *testing.F) {
 	}
 	f.Add("deflate", true, compressed(f, encoding.Deflate{}, long).Bytes(), false)
 	f.Fuzz(func(t *testing.T, enc string, flag bool, data []byte, server bool) {
-		side := callstacktest.Client
-		if server {
-			side = callstacktest.Server
-		}
-		c, b, st := begin(t, side, config{})
-		b.RecvMessage.Limit = limit
-		st.Headers(headers(side, enc, ""), nil)
-		buf := transport.WrapBuffer(data)
-		buf.Compressed = flag
-		st.Message(buf, nil)
-		switch m, code := b.RecvMessage.Message, status.CodeOf(b.GotMessage.Err()); {
-		case m != nil && (m.Compressed || flag && m.Len() > limit):
-			t.Errorf("a message of %d bytes with flag %v went up", m.Len(), m.Compressed)
-		case m == nil && b.GotHeaders.Err() == nil && code != status.Internal && code != status.ResourceExhausted:
-			t.Errorf("recv_message ended with %v", b.GotMessage.Err())
-		}
-		b.RecvMessage.Message.Release()
-		st.Trailers(nil, nil)
-		if got := strings.Join(b.Order(), " "); got != "headers message trailers" {
-			t.Errorf("callbacks ran in the order %q", got)
-		}
-		c.Unref()
-		if c.Recycled() != 1 {
-			t.Error("the block was not recycled")
-		}
+		synctest.Test(t, func(t *testing.T) { fuzzMessage(t, enc, flag, data, server) })
 	})
+}
+
+func fuzzMessage(t *testing.T, enc string, flag bool, data []byte, server bool) {
+	side := callstacktest.Client
+	if server {
+		side = callstacktest.Server
+	}
+	c, b, st := begin(t, side, config{})
+	b.RecvMessage.Limit = limit
+	st.Headers(headers(side, enc, ""), nil)
+	buf := transport.WrapBuffer(data)
+	buf.Compressed = flag
+	st.Message(buf, nil)
+	synctest.Wait()
+	switch m, code := b.RecvMessage.Message, status.CodeOf(b.GotMessage.Err()); {
+	case m != nil && (m.Compressed || flag && m.Len() > limit):
+		t.Errorf("a message of %d bytes with flag %v went up", m.Len(), m.Compressed)
+	case m == nil && b.GotHeaders.Err() == nil && code != status.Internal && code != status.ResourceExhausted:
+		t.Errorf("recv_message ended with %v", b.GotMessage.Err())
+	}
+	b.RecvMessage.Message.Release()
+	st.Trailers(nil, nil)
+	if got := strings.Join(b.Order(), " "); got != "headers message trailers" {
+		t.Errorf("callbacks ran in the order %q", got)
+	}
+	c.Unref()
+	if c.Recycled() != 1 {
+		t.Error("the block was not recycled")
+	}
 }

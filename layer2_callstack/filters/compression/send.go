@@ -13,10 +13,7 @@ import (
 func (c *call) startSend(b *transport.StreamOpBatch) (done bool) {
 	switch {
 	case b.Ops.Has(transport.OpCancelStream):
-		c.cancelled.Store(true)
-		c.Next.StartBatch(b)
-		c.dropHeld() // a cancelled stream fails what comes to it
-		c.finishEarly(errEarly)
+		c.startCancel(b)
 		return true
 	case b.Ops.Has(transport.OpSendInitialMetadata):
 		if b.SendMessage.Flags&transport.FlagUnframed == 0 { // else it is no answer of gRPC
@@ -30,6 +27,22 @@ func (c *call) startSend(b *transport.StreamOpBatch) (done bool) {
 		c.compress(b)
 	}
 	return false
+}
+
+// startCancel passes a cancel on, and ends what waits for something else than the
+// stream.
+func (c *call) startCancel(b *transport.StreamOpBatch) {
+	owner, why := c.args.Owner, b.CancelErr
+	if why == nil {
+		why = errCancelled
+	}
+	owner.Ref() // the cancel may end the call
+	c.cancelled.Store(true)
+	c.Next.StartBatch(b)
+	c.dropHeld() // a cancelled stream fails what comes to it
+	c.finishEarly(errEarly)
+	c.giveUp(why)
+	owner.Unref()
 }
 
 // choose decides about the coding of the call's messages and fills in the
@@ -78,6 +91,7 @@ func (c *call) compress(b *transport.StreamOpBatch) {
 	}
 	switch {
 	case err != nil:
+		c.ch.tellPanic(err)
 		// The batch is passed on: the cancelled stream fails it in order.
 		callstack.Cancel(c.Next, fault(status.Internal, err.Error()))
 	case out != nil:

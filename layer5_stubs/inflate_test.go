@@ -1,0 +1,269 @@
+package stubs_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
+	stubs "github.com/strata-grpc/strata/layer5_stubs"
+	"github.com/strata-grpc/strata/layer5_stubs/internal/testpb"
+)
+
+// gzipBothWays has a server answer in gzip what came so.
+func gzipBothWays(more ...stubs.DialOption) options {
+	cfg := stubs.CompressionConfig{Mirror: true}
+	return options{
+		server: []stubs.ServerOption{stubs.WithCompression(cfg), stubs.MaxRecvMsgSize(8 << 20)},
+		dial:   append(more, stubs.WithDefaultCallOptions(stubs.MaxCallRecvMsgSize(8<<20), stubs.UseCompressor("gzip"))),
+	}
+}
+
+// TestLongCompressedMessages go both ways, whole and in order, while small calls are
+// made on the same connection.
+func TestLongCompressedMessages(t *testing.T) {
+	longest := 4 << 20
+	if testing.Short() {
+		longest = 128 << 10 // the race detector makes coding slow
+	}
+	for name, more := range map[string][]stubs.DialOption{
+		"plain":  nil,
+		"traced": {stubs.WithTrace(trace.NewRecorder(trace.LevelEvents).Endpoint("client", "server"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, ctx := newMemFixture(t, new(echo), gzipBothWays(more...)), within(t)
+				payload := orders(longest)
+				var wg sync.WaitGroup
+				for i := range 4 {
+					wg.Go(func() {
+						stream, err := f.client.Bidi(ctx)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						defer stream.Close()
+						for n := range 3 {
+							text := string(rune('a'+i)) + string(rune('0'+n))
+							size := []int{longest, 100, longest / 4}[(i+n)%3]
+							if err := stream.Send(&testpb.Request{Text: text, Payload: payload[:size]}); err != nil {
+								t.Error(err)
+								return
+							}
+							out, err := stream.Recv()
+							if err != nil || out.Text != text || !bytes.Equal(out.Payload, payload[:size]) {
+								t.Errorf("message %s of %d bytes came back as %q with %d: %v", text, size, out.GetText(), len(out.GetPayload()), err)
+							}
+						}
+						if err := stream.CloseSend(); err != nil {
+							t.Error(err)
+						}
+						if _, err := stream.Recv(); err != io.EOF {
+							t.Errorf("the stream ended with %v", err)
+						}
+					})
+					wg.Go(func() {
+						for range 3 {
+							out, err := f.client.Unary(ctx, &testpb.Request{Payload: payload})
+							if err != nil || !bytes.Equal(out.Payload, payload) {
+								t.Errorf("a unary call received %d bytes: %v", len(out.GetPayload()), err)
+							}
+						}
+					})
+					wg.Go(func() {
+						for range 20 {
+							if _, err := f.client.Unary(ctx, &testpb.Request{Text: "small"}); err != nil {
+								t.Error(err)
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestLimitWhileInflating: a message that is inflated away from the reader is refused
+// with the same words, and so is every other.
+func TestLimitWhileInflating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := gzipBothWays()
+		o.server = append(o.server, stubs.MaxRecvMsgSize(1<<20))
+		f, ctx := newMemFixture(t, new(echo), o), within(t)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				_, err := f.client.Unary(ctx, &testpb.Request{Payload: make([]byte, 2<<20)})
+				wantCode(t, err, status.ResourceExhausted)
+				if err != nil && !strings.Contains(err.Error(), "passes the receive limit of 1048576 bytes once inflated (server option MaxRecvMsgSize)") {
+					t.Errorf("error = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// inflating reports whether a goroutine inflates messages.
+func inflating() bool {
+	p := make([]byte, 1<<20)
+	return bytes.Contains(p[:runtime.Stack(p, true)], []byte("compression.(*line).work"))
+}
+
+// TestCloseWhileInflating: none of the goroutines that inflate is left when Close and
+// Stop have returned, and no call hangs.
+func TestCloseWhileInflating(t *testing.T) {
+	loops := 500
+	if testing.Short() {
+		loops = 20
+	}
+	payload, met := make([]byte, 1<<20), 0
+	for range loops {
+		synctest.Test(t, func(t *testing.T) {
+			f, ctx := newMemFixture(t, new(echo), gzipBothWays()), within(t)
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					stream, err := f.client.ServerStream(ctx, &testpb.Request{Payload: payload, Responses: 10})
+					for err == nil {
+						_, err = stream.Recv()
+					}
+					if err == io.EOF {
+						return
+					}
+					if code := status.CodeOf(err); code != status.Canceled && code != status.Unavailable {
+						t.Errorf("a call ended with %v", err)
+					}
+				})
+			}
+			for range 200 {
+				if runtime.Gosched(); inflating() {
+					met++
+					break
+				}
+			}
+			_ = f.cc.Close()
+			f.server.Stop()
+			if inflating() {
+				t.Error("a goroutine still inflates a message")
+			}
+			wg.Wait()
+		})
+	}
+	if met == 0 {
+		t.Errorf("no message was at work in %d times", loops)
+	}
+	t.Logf("messages were at work in %d of %d times", met, loops)
+}
+
+// TestMessageOutlivesItsConnection: an answer that has come is not lost because the
+// server ends the connection before it is inflated.
+func TestMessageOutlivesItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		cfg := stubs.CompressionConfig{Compressors: []stubs.Compressor{stuck{newCanned(), block}}}
+		f := newMemFixture(t, new(echo), options{
+			server: []stubs.ServerOption{stubs.WithCompression(stubs.CompressionConfig{Send: "gzip"})},
+			dial:   []stubs.DialOption{stubs.WithCompression(cfg)},
+		})
+		var wg sync.WaitGroup
+		payload := orders(1 << 20)
+		for range 3 {
+			wg.Go(func() {
+				out, err := f.client.Unary(within(t), &testpb.Request{Payload: payload})
+				if err != nil || !bytes.Equal(out.Payload, payload) {
+					t.Errorf("a call ended with %d bytes and %v", len(out.GetPayload()), err)
+				}
+			})
+		}
+		synctest.Wait()
+		f.server.GracefulStop()
+		close(block)
+		wg.Wait()
+	})
+}
+
+// TestDeadlineWhileInflating: a call does not wait at its deadline until its message
+// has been inflated.
+func TestDeadlineWhileInflating(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		block := make(chan struct{})
+		cfg := stubs.CompressionConfig{Compressors: []stubs.Compressor{stuck{newCanned(), block}}, Mirror: true}
+		f := newMemFixture(t, new(echo), options{
+			server: []stubs.ServerOption{stubs.WithCompression(stubs.CompressionConfig{Mirror: true})},
+			dial:   []stubs.DialOption{stubs.WithCompression(cfg)},
+		})
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		defer close(block)
+		long := &testpb.Request{Payload: orders(1 << 20)}
+		first := within(t)
+		for range max(1, runtime.GOMAXPROCS(0)/2) { // they are at work
+			wg.Go(func() { _, _ = f.client.Unary(first, long, stubs.UseCompressor("gzip")) })
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		_, err := f.client.Unary(ctx, long, stubs.UseCompressor("gzip"))
+		wantCode(t, err, status.DeadlineExceeded)
+		if got := time.Since(begin); got != time.Second {
+			t.Errorf("a call whose message waits ended after %v, want its deadline of 1s", got)
+		}
+		if _, err := f.client.Unary(within(t), &testpb.Request{Text: "small"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A stuck is a coding that inflates when the test lets it.
+type stuck struct {
+	canned
+	block chan struct{}
+}
+
+func (s stuck) Decompress(r io.Reader) (io.Reader, error) {
+	<-s.block
+	return s.canned.Decompress(r)
+}
+
+// A faulty is a coding whose messages cannot be read: it panics.
+type faulty struct{ canned }
+
+func (faulty) Decompress(io.Reader) (io.Reader, error) { panic(errors.New("on purpose")) }
+
+// TestPanicOfACompressor ends the call with the compressor's name, whether the message
+// is inflated by the reader or elsewhere, and nothing else.
+func TestPanicOfACompressor(t *testing.T) {
+	bad := stubs.CompressionConfig{Compressors: []stubs.Compressor{faulty{newCanned()}}, Mirror: true}
+	good := stubs.CompressionConfig{Mirror: true}
+	for name, o := range map[string]options{
+		"client": {server: []stubs.ServerOption{stubs.WithCompression(good)}, dial: []stubs.DialOption{stubs.WithCompression(bad)}},
+		"server": {server: []stubs.ServerOption{stubs.WithCompression(bad)}, dial: []stubs.DialOption{stubs.WithCompression(good)}},
+	} {
+		for _, size := range []int{1 << 10, 1 << 20} {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newMemFixture(t, new(echo), o)
+					_, err := f.client.Unary(within(t), &testpb.Request{Payload: orders(size)}, stubs.UseCompressor("gzip"))
+					wantCode(t, err, status.Internal)
+					if name == "client" && (err == nil || !strings.Contains(err.Error(), `compressor "gzip" panicked: on purpose`)) {
+						t.Errorf("error = %v", err)
+					}
+					if _, err := f.client.Unary(within(t), &testpb.Request{Text: "next"}); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
