@@ -30,8 +30,8 @@
 //   - A fault found on the way up is the error of that callback, of the one of
 //     recv_trailing_metadata, and a cancel: the application, its end, and the peer.
 //   - A timer or goroutine refers to args.Owner until it is done, or the block is
-//     another call's by then. It cancels from args.Top, so it begins no earlier
-//     than in Start (callstack.Starter), when all elements are initialised.
+//     another call's by then. It cancels from args.Top, in Start (callstack.Starter) at
+//     the earliest. If it runs callbacks see callstack.Combiner, and Stopper.
 //   - Reset forgets everything, also what was never answered.
 //   - An error is a transport.Error with your filter's name and what to do, else it
 //     is UNKNOWN; values of metadata and messages stay out of errors and logs.
