@@ -227,3 +227,35 @@ func TestFaultsOfFilters(t *testing.T) {
 	}()
 	stubs.NewServer(stubs.WithFilter(extra))
 }
+
+// stained is a filter's part of a call: it adds a field that cannot be sent.
+type stained struct{ callstack.CallBase }
+
+func (c *stained) StartBatch(b *transport.StreamOpBatch) {
+	if b.Ops.Has(transport.OpSendInitialMetadata) {
+		b.SendInitialMetadata.MD.Append("X-Upper", "v")
+	}
+	c.Next.StartBatch(b)
+}
+
+// TestHeadersThatCannotBeSent: where a filter of the server has spoilt the headers,
+// the client is told with a status, not only that the stream was reset, also where a
+// message comes with the headers.
+func TestHeadersThatCannotBeSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newMemFixture(t, new(echo), options{server: []stubs.ServerOption{stubs.WithFilter(stubs.ExtraFilter{
+			Filter: callstack.NewFilter("stained", func(next callstack.CallElem) callstack.CallElem {
+				return &stained{callstack.CallBase{Next: next}}
+			}),
+		})}})
+		for name, call := range map[string]func() error{
+			"unary":    func() error { _, err := f.client.Unary(t.Context(), &testpb.Request{Text: "x"}); return err },
+			"a stream": func() error { return bidiOnce(t.Context(), f.client) },
+		} {
+			err := call()
+			if wantCode(t, err, status.Internal); !strings.HasSuffix(fmt.Sprint(err), "desc = sending headers") {
+				t.Errorf("%s: the client is told %v", name, err)
+			}
+		}
+	})
+}

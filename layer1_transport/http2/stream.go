@@ -287,11 +287,11 @@ func (s *session) cancel(st *stream, err error) {
 
 // tellCancelled tells the peer that the stream is cancelled: a server that has
 // not sent its trailers yet sends the status in them, so that the client
-// learns it; else RST_STREAM has to do.
+// learns it; else, and within a message, RST_STREAM has to do.
 func (s *session) tellCancelled(st *stream, err error) {
 	st.aborted = true
 	o := transport.OutcomeOf(err, time.Time{})
-	if s.role == client || st.send.message != nil || !st.state.maySend() {
+	if s.role == client || st.send.headers && st.send.message != nil || !st.state.maySend() {
 		before := s.out.Len()
 		s.reset(st, o.Reset)
 		if s.role == client {

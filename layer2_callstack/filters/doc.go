@@ -36,7 +36,7 @@
 //   - An error is a transport.Error with your filter's name and what to do, else it
 //     is UNKNOWN; values of metadata and messages stay out of errors and logs.
 //   - A field that you add is checked when it is sent: a bad one ends the call, and on
-//     a server only a trace has the reason. Check it in Validate, as template does.
+//     a server only a trace says which. Check it in Validate, as template does.
 //
 // # Place
 //
