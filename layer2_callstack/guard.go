@@ -48,7 +48,8 @@ import (
 // told from the next one in the same memory as long as that has not begun; then it is
 // a fault in that one. A filter that keeps an operation of a client's call that nobody
 // cancels is taken for one that waits for something, also when the stream has ended.
-// Who closes a channel of layer 4 cancels its calls.
+// Who closes a channel of layer 4 cancels its calls. On a server a filter that keeps
+// recv_trailing_metadata itself hides the end of the stream, from everybody.
 //
 // A guard costs nothing where there is none: only filters that were registered with
 // [Registration.Contained] have one. With one a call still allocates nothing.

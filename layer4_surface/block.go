@@ -133,7 +133,7 @@ type callPool struct {
 	stack   *callstack.ChannelStack
 	trace   tracer
 	codings *encoding.Set
-	made    roster.Roster[call] // all blocks, for cancelAll; has a lock of its own
+	made    *roster.Roster[call] // a channel's blocks, for cancelAll; nil on a server
 
 	// Atomic.
 	closing atomic.Bool // Close of the channel was called
@@ -162,16 +162,18 @@ func (p *callPool) newCall() *call {
 	// Never shut down: it is idle again whenever the block is recycled,
 	// because every batch that used it has been dequeued.
 	c.ownQueue.Init(cq.Pluck, cq.Config{Name: "call", Observer: p.trace.observer()})
-	p.made.Add(c)
+	if p.made != nil {
+		p.made.Add(c)
+	}
 	return c
 }
 
 // stateBegun are the bits of which one is set as long as something is outstanding.
 const stateBegun = stateSentHeaders | stateSentFinal | stateRecvHeaders | stateRecvFinal | stateInFlight
 
-// cancelAll ends the calls of a channel that is closing, or of a connection that has
-// ended, from the top of their stacks: so a filter that keeps something of a call
-// hears of it wherever it stands. cause is why, in a trace. A call pays nothing:
+// cancelAll ends the calls of a channel that is closing, from the top of their
+// stacks: so a filter that keeps something of a call hears of it wherever it stands.
+// cause is why, in a trace. A call pays nothing:
 //
 //   - One that has begun is seen here, or sees closing: startBatch sets bits of its
 //     operations and then looks, Close sets closing and then looks at the bits.
@@ -182,8 +184,10 @@ const stateBegun = stateSentHeaders | stateSentFinal | stateRecvHeaders | stateR
 //     we look, has another generation, and began after closing was set: create
 //     sees that.
 //
-// Only a call that nobody refers to, neither by its handle nor from below, is not
-// found: whoever lost the handle of an open call has leaked it.
+// Only a call to which nothing leads is not found: its handle is lost, or only its own
+// closure has it, and the filter that keeps it has nobody who would go on with it. The
+// garbage collector may have taken it. Of a server's call nobody has a handle before
+// it is published, so this is not for servers: their calls end with the streams.
 func (p *callPool) cancelAll(err error, cause trace.EventID) {
 	for c := range p.made.All() {
 		if !c.Acquire(c.Generation()) {

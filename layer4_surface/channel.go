@@ -15,6 +15,7 @@ import (
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel"
 	"github.com/strata-grpc/strata/layer2_callstack/stacks"
 	cq "github.com/strata-grpc/strata/layer3_cq"
+	"github.com/strata-grpc/strata/layer4_surface/internal/roster"
 	"github.com/strata-grpc/strata/layer4_surface/internal/watch"
 )
 
@@ -191,6 +192,7 @@ func newChannel(target string, b *callstack.Builder, cfg channelConfig, control 
 	}
 	c := &Channel{target: target, control: control, direct: t, closed: make(chan struct{})}
 	c.calls.stack, c.calls.trace, c.calls.codings = stack, newTracer(cfg.trace), cfg.codings
+	c.calls.made = new(roster.Roster[call])
 	c.watches.State, c.watches.Perform = func() connectivity.State { return c.State(false) }, stack.StartTransportOp
 	if c.calls.trace.on() {
 		c.calls.trace.channel("channel.create", target, nil)

@@ -290,13 +290,11 @@ func (c *serverConn) Cut() {
 	c.calls.stack.StartTransportOp(&transport.Op{Disconnect: newLocalError(status.Unavailable, "the server cancelled all calls")})
 }
 
-// finish waits for the goroutines of the connection and takes it off the server. A
-// filter that keeps what the server has asked for first, and so did not hear of the
-// end, is told.
+// finish waits for the goroutines of the connection and takes it off the
+// server.
 func (c *serverConn) finish() {
 	s := c.server
 	c.t.Close()
-	c.calls.cancelAll(newLocalError(status.Unavailable, "the connection has ended"), 0)
 	c.calls.stack.Stop()
 	c.calls.stack.Destroy()
 	if c.counted {

