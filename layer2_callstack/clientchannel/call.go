@@ -33,7 +33,7 @@ type call struct {
 
 	again int // attempts that came to nothing; written by whoever set busy
 
-	spent bool // a filter of a connection broke a rule; set by Reset
+	spent bool // a filter of a connection broke a rule; written like again, and by Reset
 
 	// Atomic: nil until the held batches have gone down. From then on batches
 	// need no lock.
@@ -79,7 +79,7 @@ func (c *call) watchesDeadline() bool { return !c.args.Deadline.IsZero() && !c.a
 // Reset forgets the call.
 func (c *call) Reset() {
 	if c.attempt != nil {
-		c.spent = c.attempt.Stack.Spent()
+		c.spent = c.spent || c.attempt.Stack.Spent()
 		c.attempt.Unref()
 		c.attempt = nil
 	}
@@ -100,16 +100,12 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.interceptEnd(b)
 	}
 	if a := c.direct.Load(); a != nil {
-		c.startDirect(a, b)
+		c.expectEnd(b)
+		a.Stack.StartBatch(b)
 		return
 	}
 	c.mu.Lock()
-	if a := c.direct.Load(); a != nil { // published meanwhile
-		c.mu.Unlock()
-		c.startDirect(a, b)
-		return
-	}
-	c.holdLocked(b)
+	c.holdLocked(b) // work passes it on, if the attempt was published meanwhile
 	if c.busy || c.queued && c.err == nil && !b.Ops.Has(transport.OpSendInitialMetadata) {
 		c.mu.Unlock()
 		return
@@ -117,12 +113,6 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 	owner := c.args.Owner
 	owner.Ref() // the call may end before we notice that nothing is left to do
 	c.workLocked(owner)
-}
-
-// startDirect passes b on to the attempt.
-func (c *call) startDirect(a *subchannel.Attempt, b *transport.StreamOpBatch) {
-	c.expectEnd(b)
-	a.Stack.StartBatch(b)
 }
 
 // expectEnd sees to it that the error at the end of a further attempt tells its
@@ -152,7 +142,7 @@ func (c *call) holdLocked(b *transport.StreamOpBatch) {
 func (c *call) resume() {
 	owner := c.args.Owner
 	c.mu.Lock()
-	if c.busy || !c.queued {
+	if c.busy {
 		c.mu.Unlock()
 		owner.Unref()
 		return
@@ -227,6 +217,7 @@ func (c *call) dropLocked(a *subchannel.Attempt, cancel *transport.StreamOpBatch
 	if cancel != nil {
 		a.Stack.StartBatch(cancel)
 	}
+	c.spent = c.spent || a.Stack.Spent()
 	a.Unref()
 	c.mu.Lock()
 }

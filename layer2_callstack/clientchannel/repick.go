@@ -43,10 +43,9 @@ type repick struct {
 
 // forwardLocked passes b on to the attempt. Caller holds c.mu and has set busy.
 func (c *call) forwardLocked(b *transport.StreamOpBatch) {
-	switch {
-	case c.repick.settled.Load():
+	if c.repick.settled.Load() {
 		c.expectEnd(b)
-	case b.Ops != transport.OpCancelStream:
+	} else {
 		c.repick.keepLocked(c, b)
 	}
 	stack := c.attempt.Stack
@@ -55,8 +54,8 @@ func (c *call) forwardLocked(b *transport.StreamOpBatch) {
 	c.mu.Lock()
 }
 
-// keepLocked puts the channel's callbacks in the place of those of b. Caller
-// holds c.mu.
+// keepLocked puts the channel's callbacks in the place of those of b. A cancel is kept
+// too: the connection may have refused the stream before it saw it. Caller holds c.mu.
 func (r *repick) keepLocked(c *call, b *transport.StreamOpBatch) {
 	r.passed.add(b)
 	if b.Ops.Has(transport.OpRecvInitialMetadata) {
@@ -119,10 +118,7 @@ func (c *call) swallow(err error) bool {
 	c.mu.Lock()
 	if !r.failing && (err == nil || transport.ProgressOf(err) != transport.ProgressNotSent) {
 		r.settled.Store(true)
-		if c.attempt != nil {
-			c.attempt.Conn().Used()
-		}
-		r.passed = heldBatches{}
+		c.attempt.Conn().Used()
 		message := r.message
 		r.message = nil
 		c.mu.Unlock()
@@ -159,11 +155,8 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 		}
 	}
 	r.passed = heldBatches{}
-	if b := c.held.cancel(); b != nil && c.err == nil {
+	if b := c.held.cancel(); b != nil {
 		c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
-		if b.Ops == transport.OpCancelStream {
-			c.held[len(c.held)-1] = nil
-		}
 	}
 	if !ended {
 		cancel = &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errTakenBack, Cause: c.held.initial().Cause}
@@ -178,9 +171,8 @@ var errTakenBack = &transport.Error{
 
 // reset forgets the call.
 func (r *repick) reset() {
-	r.message.Release()
 	r.settled.Store(false)
-	r.passed, r.message, r.encoding, r.owed, r.failing, r.told, r.refused = heldBatches{}, nil, "", 0, false, false, nil
+	r.passed, r.encoding, r.owed, r.refused = heldBatches{}, "", 0, nil
 }
 
 // The callbacks that take the place of the application's.
