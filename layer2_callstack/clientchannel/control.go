@@ -214,7 +214,6 @@ func (c *ClientChannel) onConnectionError(err error) {
 func (c *ClientChannel) contain(who string, f func()) (ok bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			ok = false
 			err := fmt.Errorf("%s panicked: %v", who, p)
 			c.cfg.Logger.Warn("the channel contained a panic", "target", c.target.Raw, "error", err)
 			if c.control.closeErr == nil {

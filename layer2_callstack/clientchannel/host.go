@@ -83,8 +83,8 @@ func (c *ClientChannel) onBalancerState(h *host, s balancer.State) {
 
 func (h *host) RequestReresolution() {
 	h.c.serial.schedule(func() {
-		if r := h.c.control.resolver; r != nil && h.c.control.host == h {
-			h.c.contain("resolver "+h.c.target.Scheme, r.ResolveNow)
+		if h.c.control.host == h { // and so there is a resolver
+			h.c.contain("resolver "+h.c.target.Scheme, h.c.control.resolver.ResolveNow)
 		}
 	})
 }
@@ -93,10 +93,10 @@ func (h *host) closeSubchannels() {
 	for sub := range h.subs {
 		sub.Close()
 	}
-	clear(h.subs)
 }
 
-// A balancerWatcher contains the balancer that watches a subchannel.
+// A balancerWatcher contains the balancer that watches a subchannel. One that was given
+// up hears nothing, as its subchannels are closed.
 type balancerWatcher struct {
 	h *host
 	w connectivity.Watcher
@@ -104,7 +104,5 @@ type balancerWatcher struct {
 
 func (b *balancerWatcher) OnState(s connectivity.State, cause error) {
 	c := b.h.c
-	if c.control.host == b.h {
-		c.contain("balancer "+c.cfg.Balancer.Name(), func() { b.w.OnState(s, cause) })
-	}
+	c.contain("balancer "+c.cfg.Balancer.Name(), func() { b.w.OnState(s, cause) })
 }

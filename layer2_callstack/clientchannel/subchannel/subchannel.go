@@ -121,9 +121,6 @@ func (s *Subchannel) Closed() bool { return s.state == connectivity.Shutdown }
 
 // Close is Shutdown for who is on the serializer already.
 func (s *Subchannel) Close() {
-	if s.state == connectivity.Shutdown {
-		return
-	}
 	s.state = connectivity.Shutdown
 	s.stopDial()
 	s.stopTimer()
@@ -141,7 +138,6 @@ func (s *Subchannel) failed(err error) {
 	s.retries++
 	s.env.OnError(err)
 	s.warn("the channel could not connect", err)
-	s.timerGen++
 	gen := s.timerGen
 	s.timer = time.AfterFunc(time.Until(s.nextTry), func() {
 		s.env.Schedule(func() { s.backoffOver(gen) })
@@ -187,7 +183,7 @@ func (s *Subchannel) lost(c *Conn, cause error) {
 		return // it was dropped before
 	}
 	s.conn.Store(nil)
-	s.noteLoss(c)
+	s.noteLoss()
 	if cause != nil {
 		err := &Error{Addr: c.addr, Err: cause, Established: true}
 		if s.wasted > maxWasted {
@@ -212,8 +208,8 @@ const maxWasted = 10
 // noteLoss counts the connections that a server gave up at once, while no call came
 // to anything: none on them, and none that is left on those before. To make them as
 // fast as it does so, for the calls that wait, would be of no use to anybody.
-func (s *Subchannel) noteLoss(c *Conn) {
-	if s.useful.Swap(false) || c.used.Load() || time.Now().After(s.nextTry) {
+func (s *Subchannel) noteLoss() {
+	if s.useful.Swap(false) || time.Now().After(s.nextTry) {
 		s.wasted = 0
 	} else {
 		s.wasted++
@@ -276,7 +272,7 @@ const warnInterval = 10 * time.Second
 // warn logs a lost connection or a refused peer, at most one in warnInterval;
 // the others are for debugging.
 func (s *Subchannel) warn(msg string, err error) {
-	if now := time.Now(); s.lastWarn.IsZero() || now.Sub(s.lastWarn) >= warnInterval {
+	if now := time.Now(); now.Sub(s.lastWarn) >= warnInterval {
 		s.lastWarn = now
 		s.env.Logger.Warn(msg, "target", s.env.Target, "error", err)
 		return
