@@ -92,6 +92,25 @@ func TestAttemptNumber(t *testing.T) {
 			endStream(s, lost)
 			return b
 		}, "client_channel: attempt 2: fake: connection lost (peer a:1)", 2},
+		{"the same, with a deadline", callstack.CallArgs{Deadline: time.Now().Add(24 * time.Hour * 36500)}, func(w *world, call *callstacktest.Call) *callstacktest.Batch {
+			call.Do(theRest)
+			w.refuse(0)
+			s := w.transport(1).Streams()[0]
+			s.CompleteSends(nil)
+			s.Headers(nil, nil)
+			call.Do(transport.OpSendTrailingMetadata)
+			b := call.Do(transport.OpRecvTrailingMetadata)
+			endStream(s, lost)
+			return b
+		}, "client_channel: attempt 2: fake: connection lost (peer a:1)", 2},
+		{"a stream that has begun is cancelled", callstack.CallArgs{}, func(w *world, call *callstacktest.Call) *callstacktest.Batch {
+			call.Do(theRest)
+			w.refuse(0)
+			w.transport(1).Streams()[0].CompleteSends(nil)
+			call.Do(transport.OpSendTrailingMetadata)
+			call.Do(transport.OpCancelStream, cancelWith(lost))
+			return call.Do(transport.OpRecvTrailingMetadata)
+		}, "client_channel: attempt 2: fake: connection lost (peer a:1)", 2},
 		{"there is no second connection", callstack.CallArgs{}, func(w *world, call *callstacktest.Call) *callstacktest.Batch {
 			b := call.Do(opsUnary)
 			w.unserve("a:1")

@@ -241,8 +241,10 @@ func TestDeadline(t *testing.T) {
 		{"while the channel cannot connect", func(w *world) { w.resolve("a:1") }, 500 * time.Millisecond,
 			[]string{"last connection error", "a:1", "connection refused", "500ms ago"}},
 		{"on a connection", func(w *world) { w.serve("a:1", nil); w.resolve("a:1") }, time.Second,
-			[]string{"the deadline passed"}},
+			[]string{"client_channel: the deadline passed: context deadline exceeded"}},
 		{"before the call", func(w *world) {}, -time.Second,
+			[]string{"before the call began"}},
+		{"as the call begins", func(w *world) {}, 0,
 			[]string{"before the call began"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -423,6 +423,9 @@ func TestPickers(t *testing.T) {
 		{"a picker that panics is contained", ready(pickFunc(func(balancer.PickInfo) balancer.PickResult { panic("p") })), status.Internal, "the picker of balancer test_policy panicked: p"},
 		{"a subchannel from elsewhere is refused", ready(balancer.Fixed(balancer.Complete(foreignSubchannel{}))), status.Internal, "has not made"},
 		{"a balancer that panics is contained", func(balancer.Host, balancer.Update) { panic("b") }, status.Unavailable, "balancer test_policy panicked: b"},
+		{"a state that is none of a balancer's is refused", func(h balancer.Host, _ balancer.Update) {
+			h.UpdateState(balancer.State{Connectivity: connectivity.Shutdown, Picker: balancer.Fixed(balancer.Queue())})
+		}, status.Unavailable, "balancer test_policy reported"},
 		{"a state without a picker is refused", func(h balancer.Host, _ balancer.Update) { h.UpdateState(balancer.State{}) }, status.Unavailable, "balancer test_policy reported"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -608,6 +611,9 @@ func TestTraceNamesCauses(t *testing.T) {
 		for _, e := range rec.Events() {
 			if e.Component != Name {
 				continue
+			}
+			if e.Layer != 2 || (e.Call == 7) != (e.Op == "lb.pick") {
+				t.Errorf("event %+v is not of layer 2, or of another call", e)
 			}
 			byID[e.ID] = e.Op + " " + e.Text
 			got = append(got, fmt.Sprintf("%s %s <- %s", e.Op, e.Text, byID[e.Cause]))

@@ -1,7 +1,6 @@
 package clientchannel
 
 import (
-	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -17,6 +16,7 @@ import (
 // with a long timer does.
 type patient struct {
 	start     func() error
+	cancel    error // the last
 	held      atomic.Int32
 	destroyed atomic.Int32
 }
@@ -55,7 +55,7 @@ func (c *patientCall) StartBatch(b *transport.StreamOpBatch) {
 	c.Next.StartBatch(b)
 	if b.Ops.Has(transport.OpCancelStream) && c.owner != nil {
 		owner := c.owner
-		c.owner = nil
+		c.owner, c.f.cancel = nil, b.CancelErr
 		c.f.held.Add(-1)
 		owner.Unref()
 	}
@@ -66,27 +66,29 @@ func (c *patientCall) StartBatch(b *transport.StreamOpBatch) {
 // it the stack of a connection that is gone.
 func TestDroppedAttempts(t *testing.T) {
 	failed := &transport.Error{Code: status.Internal, Layer: "patient", Reason: "failed"}
+	enough := status.Error(status.Canceled, "enough")
 	for _, tc := range []struct {
 		name string
 		play func(w *world, f *patient, call *callstacktest.Call)
+		want error // that the filter is told
 	}{
 		{"the call is cancelled during the pick", func(_ *world, f *patient, call *callstacktest.Call) {
 			f.start = func() error {
-				call.Do(transport.OpCancelStream, cancelWith(errors.New("enough")))
+				call.Do(transport.OpCancelStream, cancelWith(enough))
 				return nil
 			}
 			call.Do(opsUnary)
-		}},
+		}, enough},
 		{"a filter fails as the call begins", func(_ *world, f *patient, call *callstacktest.Call) {
 			f.start = func() error { return failed }
 			call.Do(opsUnary)
-		}},
+		}, failed},
 		{"the connection refuses the call", func(w *world, _ *patient, call *callstacktest.Call) {
 			call.Do(opsUnary &^ transport.OpRecvTrailingMetadata)
 			w.unserve("a:1")
 			w.refuse(0)
-			call.Do(transport.OpCancelStream, cancelWith(errors.New("enough")))
-		}},
+			call.Do(transport.OpCancelStream, cancelWith(enough))
+		}, errTakenBack},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			run(t, func(t *testing.T) {
@@ -106,8 +108,8 @@ func TestDroppedAttempts(t *testing.T) {
 				tc.play(w, f, call)
 				call.Unref()
 				synctest.Wait()
-				if call.Recycled() != 1 || f.held.Load() != 0 {
-					t.Errorf("the call was recycled %d times, and the filter holds %d", call.Recycled(), f.held.Load())
+				if call.Recycled() != 1 || f.held.Load() != 0 || f.cancel != tc.want {
+					t.Errorf("the call was recycled %d times, and the filter holds %d, told %v", call.Recycled(), f.held.Load(), f.cancel)
 				}
 				w.close()
 				synctest.Wait()

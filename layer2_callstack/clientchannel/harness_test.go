@@ -37,7 +37,12 @@ type world struct {
 	holdSends  bool
 	built      int // resolvers
 	resolved   int // requests to resolve again
+	resets     int // of the resolver's backoff
+	closed     int // resolvers
 	sink       resolver.Sink
+	logger     *slog.Logger // that the resolver was given
+	buildErr   error
+	onClose    func() // of a resolver; may be nil
 }
 
 // A dial is one address that was tried, and when.
@@ -90,11 +95,14 @@ func (w *world) close() { w.stack.Destroy() }
 // Scheme, Build: the world is the resolver of scheme "test".
 func (w *world) Scheme() string { return "test" }
 
-func (w *world) Build(_ resolver.Target, sink resolver.Sink, _ resolver.Options) (resolver.Resolver, error) {
+func (w *world) Build(_ resolver.Target, sink resolver.Sink, o resolver.Options) (resolver.Resolver, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.buildErr != nil {
+		return nil, w.buildErr
+	}
 	w.built++
-	w.sink = sink
+	w.sink, w.logger = sink, o.Logger
 	return w, nil
 }
 
@@ -103,8 +111,21 @@ func (w *world) ResolveNow() {
 	defer w.mu.Unlock()
 	w.resolved++
 }
-func (w *world) ResetBackoff() {}
-func (w *world) Close()        {}
+
+func (w *world) ResetBackoff() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.resets++
+}
+
+func (w *world) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed++
+	if w.onClose != nil {
+		w.onClose()
+	}
+}
 
 // resolve reports addresses and lets the channel digest them.
 func (w *world) resolve(addrs ...string) { w.report(resolver.Result{Addresses: addresses(addrs)}) }

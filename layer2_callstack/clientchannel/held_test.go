@@ -7,6 +7,25 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 )
 
+// TestHeldTwice: a second cancel means nothing; any other operation that is outstanding
+// was started against the rules.
+func TestHeldTwice(t *testing.T) {
+	var h heldBatches
+	first := &transport.StreamOpBatch{Ops: transport.OpCancelStream}
+	h.add(first)
+	h.add(&transport.StreamOpBatch{Ops: transport.OpCancelStream})
+	if got := h.take(); got != first || h.take() != nil {
+		t.Errorf("take gives %p, want the first cancel %p alone", got, first)
+	}
+	h.add(&transport.StreamOpBatch{Ops: transport.OpRecvMessage})
+	defer func() {
+		if p := recover(); p == nil {
+			t.Error("a second recv_message was held")
+		}
+	}()
+	h.add(&transport.StreamOpBatch{Ops: transport.OpRecvMessage})
+}
+
 // TestOrderOfHeldBatches: in which order batches that waited are passed on, and
 // failed, whatever the order in which they came.
 func TestOrderOfHeldBatches(t *testing.T) {

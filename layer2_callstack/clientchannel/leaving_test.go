@@ -9,23 +9,47 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
+	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 )
 
 // TestServersThatLeave: connections that end before a call has begun on them are made
 // again at once only so often, and ever more slowly then; those of use always are.
 func TestServersThatLeave(t *testing.T) {
 	left := &transport.Error{Code: status.Unavailable, Layer: "fake", Reason: "GOAWAY", HTTP2: status.HTTP2NoError, HasHTTP2: true}
+	use := func(w *world) {
+		call := w.begin(callstack.CallArgs{})
+		wantCode(w.t, call.Do(opsUnary), status.OK)
+		call.Unref()
+	}
+	var open []*callstacktest.Call
 	for _, tc := range []struct {
-		name string
-		used bool
-		want []time.Duration // between the connections that were waited for
+		name   string
+		before func(w *world, i int) // the loss of connection i
+		lived  time.Duration         // each connection
+		want   []time.Duration       // between the connections that were waited for
 	}{
-		{"before any call", false, []time.Duration{time.Second, 1600 * time.Millisecond, 2560 * time.Millisecond}},
-		{"after a call", true, nil},
+		{"before any call", func(*world, int) {}, 0, []time.Duration{time.Second, 1600 * time.Millisecond, 2560 * time.Millisecond}},
+		{"after a call", func(w *world, _ int) { use(w) }, 0, nil},
+		{"after a call now and then", func(w *world, i int) {
+			if i == 7 {
+				use(w)
+			}
+		}, 0, nil},
+		{"when the first backoff would have been over", func(*world, int) { time.Sleep(time.Second + 1) }, time.Second, nil},
+		{"while calls on those before them come to something", func(w *world, i int) {
+			if i > 0 {
+				streams := w.transport(i - 1).Streams()
+				endStream(streams[0], nil)
+			}
+			call := w.begin(callstack.CallArgs{})
+			call.Do(transport.OpSendInitialMetadata | transport.OpRecvTrailingMetadata)
+			open = append(open, call)
+		}, 0, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			run(t, func(t *testing.T) {
 				w := newWorld(t).answering()
+				w.holdSends = true
 				w.serve("a:1", nil)
 				w.resolve("a:1")
 				for i := range 14 {
@@ -36,18 +60,21 @@ func TestServersThatLeave(t *testing.T) {
 							w.ch.State(true)
 						}
 					}
-					if tc.used {
-						call := w.begin(callstack.CallArgs{})
-						wantCode(t, call.Do(opsUnary), status.OK)
-						call.Unref()
-					}
+					tc.before(w, i)
 					w.transport(i).tell(connectivity.Idle, left)
-					w.transport(i).tell(connectivity.Shutdown, left)
 					synctest.Wait()
 				}
+				for i := range 14 {
+					w.transport(i).tell(connectivity.Shutdown, left)
+				}
+				synctest.Wait()
+				for _, call := range open {
+					call.Unref()
+				}
+				open = nil
 				var waits []time.Duration
 				for i, d := range w.dialed()[1:] {
-					if wait := d.at - w.dialed()[i].at; wait > 100*time.Millisecond {
+					if wait := d.at - w.dialed()[i].at - tc.lived; wait > 100*time.Millisecond {
 						waits = append(waits, wait)
 					}
 				}
@@ -81,13 +108,13 @@ func TestTimerAfterACancel(t *testing.T) {
 	})
 }
 
-// TestDeadlineOfAnAttempt: the channel watches it, and says so to the filters of
-// connections.
-func TestDeadlineOfAnAttempt(t *testing.T) {
+// TestArgsOfAnAttempt: the filters of connections are told all of the call, and that the
+// channel watches its deadline.
+func TestArgsOfAnAttempt(t *testing.T) {
 	run(t, func(t *testing.T) {
-		var watched []bool
+		var seen []callstack.CallArgs
 		f := callstack.NewFilter("args", func(next callstack.CallElem) callstack.CallElem {
-			return &argsCall{callstack.CallBase{Next: next}, &watched}
+			return &argsCall{callstack.CallBase{Next: next}, &seen}
 		})
 		w := newWorld(t, func(cfg *Config) {
 			cfg.NewStack = func(tr transport.Transport, _ string) (*callstack.ChannelStack, error) {
@@ -99,11 +126,16 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 		}).answering()
 		w.serve("a:1", nil)
 		w.resolve("a:1")
-		call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Hour)})
+		call := w.begin(callstack.CallArgs{Authority: "host", CallID: 7, Deadline: time.Now().Add(time.Hour)})
 		wantCode(t, call.Do(opsUnary), status.OK)
+		want := call.Stack.Args
 		call.Unref()
-		if len(watched) != 1 || !watched[0] {
-			t.Errorf("DeadlineWatched of the attempts is %v, want one that is", watched)
+		if len(seen) != 1 || !seen[0].DeadlineWatched {
+			t.Fatalf("the attempts began with %+v, want one whose deadline is watched", seen)
+		}
+		want.Owner, want.Top, want.DeadlineWatched = seen[0].Owner, seen[0].Top, true
+		if seen[0] != want {
+			t.Errorf("the attempt began with %+v, want all that the call did: %+v", seen[0], want)
 		}
 		w.close()
 	})
@@ -111,10 +143,10 @@ func TestDeadlineOfAnAttempt(t *testing.T) {
 
 type argsCall struct {
 	callstack.CallBase
-	watched *[]bool
+	seen *[]callstack.CallArgs
 }
 
 func (c *argsCall) Init(args *callstack.CallArgs) error {
-	*c.watched = append(*c.watched, args.DeadlineWatched)
+	*c.seen = append(*c.seen, *args)
 	return nil
 }

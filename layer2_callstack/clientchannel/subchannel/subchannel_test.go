@@ -1,10 +1,12 @@
 package subchannel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,6 +14,7 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/connectivity"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
@@ -202,4 +205,182 @@ func TestNoAddress(t *testing.T) {
 		f.sub.Shutdown()
 		synctest.Wait()
 	})
+}
+
+// TestLostTwice: a transport may tell of its end more than once. The stack stays until
+// the last call has let go of it, and the channel does not end the connection again.
+func TestLostTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.sub.Connect()
+		f.want(t, "CONNECTING", "READY")
+		a := f.sub.NewAttempt()
+		f.want(t, "call made")
+		conn := f.sub.Conn()
+		for range 2 {
+			conn.OnState(connectivity.Shutdown, errors.New("gone"))
+		}
+		f.want(t, "IDLE", "transport closed")
+		ops := len(f.transport.Ops())
+		f.env.Schedule(func() {
+			f.env.Disconnect(errors.New("bye"))
+			conn.drain()
+		})
+		f.want(t)
+		if got := len(f.transport.Ops()); got != ops {
+			t.Errorf("a transport that is closed got %d more operations", got-ops)
+		}
+		a.Unref()
+		f.want(t, "stack destroyed")
+	})
+}
+
+// TestStackThatCannotBeBuilt: the transport for it is closed.
+func TestStackThatCannotBeBuilt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.env.NewStack = func(transport.Transport, string) (*callstack.ChannelStack, error) {
+			return nil, errors.New("two terminals")
+		}
+		f.sub.Connect()
+		got := f.take()
+		slices.Sort(got) // the transport is closed on a goroutine of its own
+		if want := []string{"CONNECTING", "TRANSIENT_FAILURE", "transport closed"}; !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		if got := f.errs[0].Error(); got != "connecting to a:1: two terminals" {
+			t.Errorf("error %q", got)
+		}
+		f.sub.Shutdown()
+		synctest.Wait()
+	})
+}
+
+// TestAbandoned: the dialer hears of it when nobody wants a connection any more, and
+// further addresses are not tried.
+func TestAbandoned(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		do   func(f *fixture)
+		want []string // events
+		next int      // dials after that
+	}{
+		{"the subchannel is shut down", func(f *fixture) { f.sub.Shutdown() }, nil, 0},
+		{"other addresses", func(f *fixture) { f.sub.UpdateAddresses([]resolver.Address{{Addr: "c:1"}}) }, []string{"CONNECTING"}, 1},
+		{"the same addresses in another order", func(f *fixture) {
+			f.sub.UpdateAddresses([]resolver.Address{{Addr: "b:1"}, {Addr: "a:1"}})
+		}, nil, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				dials, ended := 0, 0
+				f.env.Connect = func(ctx context.Context, _ resolver.Address, _ string) (transport.Transport, error) {
+					f.mu.Lock()
+					dials++
+					f.mu.Unlock()
+					<-ctx.Done()
+					f.mu.Lock()
+					defer f.mu.Unlock()
+					ended++
+					return nil, ctx.Err()
+				}
+				addrs := []resolver.Address{{Addr: "a:1"}, {Addr: "b:1"}}
+				f.sub.UpdateAddresses(addrs)
+				addrs[0], addrs[1] = resolver.Address{}, resolver.Address{} // they were the caller's
+				f.sub.Connect()
+				f.want(t, "CONNECTING")
+				tc.do(f)
+				f.want(t, tc.want...)
+				gone := len(tc.want) > 0 || tc.next == 0 && f.sub.Closed()
+				if dials != 1+tc.next || (ended == 1) != gone {
+					t.Errorf("%d dials, of which %d have ended; want %d", dials, ended, 1+tc.next)
+				}
+				if len(f.errs) != 0 {
+					t.Errorf("what was abandoned failed with %v", f.errs)
+				}
+				f.sub.Shutdown()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// TestNewAddressesWhileReady: without the address in use there is another connection at
+// once.
+func TestNewAddressesWhileReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.sub.Connect()
+		f.want(t, "CONNECTING", "READY")
+		f.sub.UpdateAddresses([]resolver.Address{{Addr: "b:1"}, {Addr: "a:1"}})
+		f.want(t)
+		f.sub.UpdateAddresses([]resolver.Address{{Addr: "b:1"}})
+		f.want(t, "CONNECTING", "READY")
+		if got := f.sub.Conn().Address().Addr; got != "b:1" {
+			t.Errorf("connected to %s", got)
+		}
+		f.env.Schedule(func() { f.env.Disconnect(errors.New("bye")) })
+		synctest.Wait()
+	})
+}
+
+// TestBackoffTimer: new addresses end the wait and begin with the first backoff again. A
+// timer that was stopped too late does not end the next wait.
+func TestBackoffTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		f.fails = errors.New("refused")
+		f.sub.Connect()
+		f.want(t, "CONNECTING", "TRANSIENT_FAILURE")
+		time.Sleep(time.Second)
+		f.want(t, "IDLE")
+		f.sub.Connect() // 2 s
+		f.want(t, "CONNECTING", "TRANSIENT_FAILURE")
+		time.Sleep(3 * time.Second / 2) // of that
+		f.sub.UpdateAddresses([]resolver.Address{{Addr: "b:1"}})
+		f.want(t, "IDLE")
+		f.sub.Connect() // 1 s
+		f.want(t, "CONNECTING", "TRANSIENT_FAILURE")
+		f.env.Schedule(func() { f.sub.backoffOver(f.sub.timerGen - 1) }) // by the timer of 2 s
+		f.want(t)
+		time.Sleep(time.Second)
+		f.want(t, "IDLE")
+		f.env.Schedule(func() { f.sub.backoffOver(f.sub.timerGen) })
+		f.want(t)
+		f.sub.Shutdown()
+		synctest.Wait()
+	})
+}
+
+// TestLossIsLogged: a connection that a server ends as is right is no reason to warn.
+func TestLossIsLogged(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		cause error
+		want  string // the levels
+	}{
+		{"as is right", &transport.Error{Reason: "GOAWAY", HasHTTP2: true}, "DEBUG"},
+		{"with a reproach", &transport.Error{Reason: "GOAWAY", HasHTTP2: true, HTTP2: status.HTTP2EnhanceYourCalm}, "WARN"},
+		{"by something else", &transport.Error{Reason: "reset"}, "WARN"},
+		{"by who drained it", nil, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t)
+				var log bytes.Buffer
+				f.env.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+				f.sub.Connect()
+				f.want(t, "CONNECTING", "READY")
+				f.sub.Conn().OnState(connectivity.Shutdown, tc.cause)
+				f.want(t, "IDLE", "transport closed", "stack destroyed")
+				if got := strings.Count(log.String(), "level="); got > 1 || tc.want == "" && got > 0 || !strings.Contains(log.String(), tc.want) {
+					t.Errorf("the log has %q, want one line of level %s", log.String(), tc.want)
+				}
+				if (len(f.errs) == 0) != (tc.cause == nil) || tc.cause != nil && !errors.Is(f.errs[0], tc.cause) {
+					t.Errorf("the channel was told of %v", f.errs)
+				}
+			})
+		})
+	}
 }
