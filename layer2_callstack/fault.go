@@ -92,18 +92,15 @@ func passedThrough() bool {
 		pcs = make([]uintptr, 2*n)
 	}
 	frames := runtime.CallersFrames(pcs[:n])
-	for panicking := false; ; {
+	for {
 		f, more := frames.Next()
 		switch _, fn, _ := strings.Cut(f.Function, pkg); fn {
 		case "batchDown", "opDown", "runUp":
 			return true
 		case "(*guard).makeUser", "(*guard).giveOp", "(*guard).Destroy", "(*guard).Stop",
 			"(*guardCall).init", "(*guardCall).start", "(*guardCall).reset", "(*guardCall).give", "(*guardCall).giveBack":
-			if panicking {
-				return false
-			}
+			return false
 		}
-		panicking = panicking || f.Function == "runtime.gopanic"
 		if !more {
 			return false
 		}
@@ -118,11 +115,10 @@ func (c *guardCall) fail(rule string, cause error) {
 	}
 	defer c.owner.Unref()
 	fault := newFault(c.guard.name, rule, cause)
+	c.guard.faults.report(c.guard.name, fault.Error())
 	if !c.fault.CompareAndSwap(nil, fault) {
-		c.guard.faults.report(c.guard.name, fault.Error())
 		return
 	}
-	c.guard.faults.report(c.guard.name, fault.Error())
 	var held transport.OpSet
 	for {
 		w := c.load()
