@@ -119,7 +119,7 @@ func TestOrder(t *testing.T) {
 		}, "b c a d z"},
 		{"before all", func(b *callstack.Builder) {
 			b.Add(named{name: "z"}).Terminal()
-			b.Add(named{name: "y"}).BeforeAll()
+			b.Add(named{name: "y"}).BeforeAll().Enabled(true)
 			add(b, "a")
 		}, "y a z"},
 		{"a condition that does not hold", func(b *callstack.Builder) {
@@ -128,6 +128,9 @@ func TestOrder(t *testing.T) {
 			b.Add(named{name: "b"}).Enabled(true)
 			b.Add(named{name: "c"}).Enabled(true).Enabled(false)
 		}, "b z"},
+		{"a condition that does", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal().If(func(args *callstack.ChannelArgs) bool { return args.Name == "TEST" })
+		}, "z"},
 		{"a filter that is left out orders the others", func(b *callstack.Builder) {
 			b.Add(named{name: "z"}).Terminal()
 			b.Add(named{name: "a"}).After("b")
@@ -143,6 +146,9 @@ func TestOrder(t *testing.T) {
 			b := callstack.NewBuilder("TEST")
 			tc.add(b)
 			for range 2 { // a builder can be used again
+				if err := b.Check(callstack.ChannelArgs{}); err != nil {
+					t.Errorf("Check failed with %v", err)
+				}
 				s, err := b.Build(callstack.ChannelArgs{})
 				if err != nil {
 					t.Fatal(err)
@@ -248,6 +254,10 @@ func TestNewChannelErrors(t *testing.T) {
 		{"a filter that refuses its options", func(b *callstack.Builder) {
 			b.Add(named{name: "a", fail: broken}).Terminal()
 		}, `filter "a": option X is 7`},
+		{"a contained filter that refuses its options", func(b *callstack.Builder) {
+			b.Add(named{name: "z"}).Terminal()
+			b.Add(named{name: "a", fail: broken}).Contained()
+		}, `filter "a": option X is 7`},
 		{"a filter that panics", func(b *callstack.Builder) {
 			b.Add(wild(func() (callstack.ChannelElem, error) { panic("boom") })).Terminal()
 		}, `filter "wild": NewChannel panicked: boom`},
@@ -292,6 +302,23 @@ func TestFailedBuildDestroysWhatItMade(t *testing.T) {
 	if want := []string{"destroy c", "destroy d"}; !slices.Equal(log, want) {
 		t.Errorf("the filters saw %q, want %q", log, want)
 	}
+}
+
+// TestNoCallElement: a filter that is trusted has to make one.
+func TestNoCallElement(t *testing.T) {
+	b := callstack.NewBuilder("TEST")
+	b.Add(callstack.NewFilter("a", func(callstack.CallElem) callstack.CallElem { return nil })).Terminal()
+	s, err := b.Build(callstack.ChannelArgs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if p := recover(); p != "callstack: element 0 of TEST a returned no call element" {
+			t.Errorf("recovered %v", p)
+		}
+	}()
+	s.NewCall()
+	t.Error("NewCall made a stack with a hole")
 }
 
 // TestLifeOfAStack shows the order in which elements begin and end, and that

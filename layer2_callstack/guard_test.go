@@ -177,6 +177,48 @@ var crimes = []crime{
 			c.Next.StartBatch(b)
 		}
 	}},
+	{name: "passes on a half-close without a callback", rule: "passed on send_", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.OnComplete = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without headers", rule: "passed on send_initial_metadata without metadata", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.SendInitialMetadata.MD = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without trailers", rule: "passed on send_trailing_metadata without metadata", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.SendTrailingMetadata.MD = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without a callback for headers", rule: "passed on recv_initial_metadata without a callback or", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.RecvInitialMetadata.Ready = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without a place for headers", rule: "passed on recv_initial_metadata without a callback or", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.RecvInitialMetadata.MD = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without a callback for a message", rule: "passed on recv_message without a callback", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.RecvMessage.Ready = nil
+			c.Next.StartBatch(b)
+		}
+	}},
+	{name: "passes on without a place for trailers", rule: "passed on recv_trailing_metadata without a callback or", make: func(f *rogue) {
+		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+			b.RecvTrailingMetadata.MD = nil
+			c.Next.StartBatch(b)
+		}
+	}},
 	{name: "passes on without a message", rule: "passed on send_message without a message", make: func(f *rogue) {
 		f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
 			b.SendMessage.Buf = nil

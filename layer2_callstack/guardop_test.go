@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 )
@@ -74,6 +75,7 @@ func TestGuardTransportOpsOfItsOwn(t *testing.T) {
 // and to end gets there, once. A filter may put others in the place of the parts.
 func TestGuardTransportOpsThatAreKept(t *testing.T) {
 	disconnect := transport.Op{Disconnect: errLost, Ping: &transport.Ping{}}
+	all := transport.Op{Accept: noAcceptor{}, Goaway: &transport.Goaway{}, Disconnect: errLost, StartWatch: noWatcher{}, StopWatch: noWatcher{}}
 	for _, tc := range []struct {
 		name  string
 		op    func(next callstack.ChannelElem, op *transport.Op)
@@ -95,6 +97,8 @@ func TestGuardTransportOpsThatAreKept(t *testing.T) {
 		{"another in its place", func(next callstack.ChannelElem, _ *transport.Op) {
 			next.StartTransportOp(&transport.Op{Disconnect: errCancel})
 		}, disconnect, []transport.Op{{Disconnect: errCancel}}, ""},
+		{"all that has to get below", func(callstack.ChannelElem, *transport.Op) {}, all, []transport.Op{all},
+			"did not pass on Accept Goaway Disconnect StartWatch StopWatch"},
 		{"a panic with a part taken out", func(next callstack.ChannelElem, op *transport.Op) {
 			op.Disconnect = nil
 			panic("boom")
@@ -113,6 +117,46 @@ func TestGuardTransportOpsThatAreKept(t *testing.T) {
 			}
 			if log := r.log.String(); (log == "") != (tc.fault == "") || !strings.Contains(log, tc.fault) {
 				t.Errorf("the log has %q, want %q", log, tc.fault)
+			}
+		})
+	}
+}
+
+type noAcceptor struct{ transport.Acceptor }
+
+type noWatcher struct{}
+
+func (noWatcher) OnState(connectivity.State, error) {}
+
+// TestGuardTransportOpsPassedOnLate: what the guard has passed on, for the filter or by
+// it, does not get below again when others have come since.
+func TestGuardTransportOpsPassedOnLate(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		deaf bool
+		want string // in the log
+	}{
+		{"by a filter that had kept it", true, "did not pass on Goaway"},
+		{"by one that had passed it on", false, "passed on a transport operation twice"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var first *transport.Op
+			r := newRig(t, callstacktest.Client, &rogue{op: func(next callstack.ChannelElem, op *transport.Op) {
+				if first == nil {
+					first = op
+					if !tc.deaf {
+						next.StartTransportOp(op)
+					}
+					return
+				}
+				next.StartTransportOp(op)
+				next.StartTransportOp(first)
+			}})
+			for range 2 {
+				r.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{}})
+			}
+			if got := len(r.tr.Ops()); got != 2 || !strings.Contains(r.log.String(), tc.want) {
+				t.Errorf("the transport got %d operations, want 2; the log has %q, want %q", got, &r.log, tc.want)
 			}
 		})
 	}

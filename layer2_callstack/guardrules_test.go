@@ -1,14 +1,17 @@
 package callstack_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/connectivity"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
@@ -65,6 +68,9 @@ func TestGuardLetsOthersPanic(t *testing.T) {
 			})
 			r.tr.Streams()[0].Message(nil, nil)
 		}},
+		{"of the transport, at an operation of its own", func(r *rig, _ *callstacktest.Call) {
+			r.stack.StartTransportOp(&transport.Op{StartWatch: panickingWatcher{}})
+		}},
 		{"of the element below", func(r *rig, c *callstacktest.Call) {
 			r.tr.OnBatch = func(*callstacktest.Stream, *transport.StreamOpBatch) { panic("of another") }
 			c.Do(transport.OpSendMessage)
@@ -90,19 +96,27 @@ func TestGuardLetsOthersPanic(t *testing.T) {
 	}
 }
 
+type panickingWatcher struct{}
+
+func (panickingWatcher) OnState(connectivity.State, error) { panic("of another") }
+
 // TestGuardDestroy: a panic in Destroy does not keep the elements below from it.
 func TestGuardDestroy(t *testing.T) {
 	var log []string
+	var warnings bytes.Buffer
 	b := callstack.NewBuilder("TEST")
 	b.Add(&rogue{destroy: func() { panic("boom") }}).Contained()
 	b.Add(named{name: "z", log: &log}).Terminal()
-	s, err := b.Build(callstack.ChannelArgs{})
+	s, err := b.Build(callstack.ChannelArgs{Logger: slog.New(slog.NewTextHandler(&warnings, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Destroy()
 	if len(log) != 1 || log[0] != "destroy z" {
 		t.Errorf("the filter below saw %q", log)
+	}
+	if got := warnings.String(); !strings.Contains(got, "panicked in Destroy: boom") {
+		t.Errorf("the log has %q", got)
 	}
 }
 
@@ -118,6 +132,8 @@ func TestGuardAfterTheEnd(t *testing.T) {
 			"passed on recv_trailing_metadata after the end of the call"},
 		{"a cancel", func(next callstack.CallElem, _ transport.StreamOpBatch) { callstack.Cancel(next, errLost) },
 			"passed on cancel_stream after the end of the call"},
+		{"nothing", func(next callstack.CallElem, _ transport.StreamOpBatch) { next.StartBatch(nil) },
+			"passed on a batch that is nil after the end of the call"},
 		{"a callback", func(_ callstack.CallElem, b transport.StreamOpBatch) { b.RecvTrailingMetadata.Ready.Run(nil) },
 			"completed recv_trailing_metadata after the end of the call"},
 		{"the life of the element below", func(next callstack.CallElem, _ transport.StreamOpBatch) {
@@ -185,6 +201,27 @@ func TestFaultLog(t *testing.T) {
 			t.Errorf("%d warnings have the stack of who panicked, want 4:\n%s", got, log)
 		}
 	})
+}
+
+// TestFaultLogOfSeveralStacks: one filter in all stacks of a channel is warned of once.
+func TestFaultLogOfSeveralStacks(t *testing.T) {
+	var log bytes.Buffer
+	faults := callstack.NewFaultLog(slog.New(slog.NewTextHandler(&log, nil)))
+	for range 3 {
+		b := callstack.NewBuilder("TEST")
+		b.Add(&rogue{init: func(*rogueCall) error { panic("boom") }}).Contained()
+		b.Add(connected.New()).Terminal()
+		s, err := b.Build(callstack.ChannelArgs{Transport: &callstacktest.Transport{}, Faults: faults})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := callstacktest.NewCall(s).Begin(callstacktest.Client.Args()); err == nil {
+			t.Error("Init succeeded")
+		}
+	}
+	if got := strings.Count(log.String(), "level=WARN"); got != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", got, log.String())
+	}
 }
 
 // TestFaultsAreBounded: the text of a panic is cut, and the peer does not get to
@@ -277,8 +314,13 @@ func TestProbeThroughAGuard(t *testing.T) {
 		}
 		batch := c.Do(transport.OpSendInitialMetadata|transport.OpsRecv, func(b *callstacktest.Batch) { b.Cause = 99 })
 		below.Cause = 50
+		first := below
+		c.Do(transport.OpSendMessage, func(b *callstacktest.Batch) { b.Cause = 98 })
+		c.Do(transport.OpSendMessage, func(b *callstacktest.Batch) { b.Cause = 97 })
+		first.Cause = 50
 		tr.Streams()[0].Headers(nil, nil)
 		headers := batch.Cause
+		c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.Cause, b.CancelErr = 96, errCancel })
 		tr.Streams()[0].Trailers(nil, nil)
 		c.Unref()
 		return fmt.Sprintf("%s%d then %d", lines(rec, 0), headers, batch.Cause)
@@ -286,6 +328,86 @@ func TestProbeThroughAGuard(t *testing.T) {
 	if got, want := build(true), build(false); got != want {
 		t.Errorf("contained the events are\n%s\nwant\n%s", got, want)
 	}
+}
+
+// TestGuardBringsWishes: what operations ask for gets through both copies.
+func TestGuardBringsWishes(t *testing.T) {
+	r := newRig(t, callstacktest.Client, &rogue{})
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	var below transport.StreamOpBatch
+	r.tr.OnBatch = func(_ *callstacktest.Stream, b *transport.StreamOpBatch) { below = *b }
+	b := c.Do(transport.OpSendInitialMetadata|transport.OpRecvInitialMetadata|transport.OpRecvMessage, func(b *callstacktest.Batch) {
+		b.SendInitialMetadata.Flags = 1
+		b.RecvInitialMetadata.Peer = &transport.PeerSlot{}
+		b.RecvMessage.Limit, b.RecvMessage.LimitName, b.RecvMessage.Only = 7, "a test", true
+	})
+	below.RecvInitialMetadata.Ready, below.RecvMessage.Ready = b.RecvInitialMetadata.Ready, b.RecvMessage.Ready
+	if below.SendInitialMetadata != b.SendInitialMetadata || below.RecvInitialMetadata != b.RecvInitialMetadata || below.RecvMessage != b.RecvMessage {
+		t.Errorf("below is %+v, want %+v", below, b.StreamOpBatch)
+	}
+	r.tr.Streams()[0].Trailers(nil, nil)
+	c.Unref()
+}
+
+// TestGuardBringsNothingAfterAFault: what a filter left in a batch that was taken from
+// it does not come up.
+func TestGuardBringsNothingAfterAFault(t *testing.T) {
+	m := transport.NewBuffer(0)
+	r := newRig(t, callstacktest.Client, &rogue{batch: func(_ *rogueCall, b *transport.StreamOpBatch) {
+		b.RecvMessage.Message = m
+		panic("boom")
+	}})
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	b := c.Do(transport.OpRecvMessage)
+	if b.GotMessage.Err() == nil || b.RecvMessage.Message != nil {
+		t.Errorf("a message came with %v", b.GotMessage.Err())
+	}
+	m.Release()
+	c.Unref()
+}
+
+// TestGuardLetsAClientWait: a filter may keep what a client's call has started as long
+// as it wants, while other operations come and go.
+func TestGuardLetsAClientWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, callstacktest.Client, &rogue{batch: func(c *rogueCall, b *transport.StreamOpBatch) {
+			if b.Ops.Has(transport.OpRecvMessage) {
+				time.AfterFunc(time.Hour, func() { c.Next.StartBatch(b) })
+				return
+			}
+			c.Next.StartBatch(b)
+		}})
+		c := callstacktest.NewCall(r.stack)
+		if err := c.Begin(r.side.Args()); err != nil {
+			t.Fatal(err)
+		}
+		message := c.Do(transport.OpSendMessage | transport.OpRecvMessage)
+		headers := c.Do(transport.OpRecvInitialMetadata)
+		r.tr.Streams()[0].Headers(nil, nil)
+		for range 10 {
+			c.Do(transport.OpSendInitialMetadata)
+			time.Sleep(time.Minute)
+		}
+		time.Sleep(time.Hour)
+		r.tr.Streams()[0].Message(nil, nil)
+		end := c.Do(transport.OpRecvTrailingMetadata)
+		r.tr.Streams()[0].Trailers(nil, nil)
+		for _, res := range []*callstacktest.Result{&message.Sent, &message.GotMessage, &headers.GotHeaders, &end.GotTrailers} {
+			if res.Count() != 1 || res.Err() != nil {
+				t.Errorf("an operation ended %d times, with %v", res.Count(), res.Err())
+			}
+		}
+		c.Unref()
+		if r.log.Len() != 0 || c.Recycled() != 1 {
+			t.Errorf("the block came back %d times, the log has %q", c.Recycled(), r.log.String())
+		}
+	})
 }
 
 // TestGuardBringsResults: what operations bring gets through both copies.
@@ -312,31 +434,77 @@ func TestGuardBringsResults(t *testing.T) {
 }
 
 // TestGuardAfterAFault: what is started after a fault ends with it and is not given
-// to the filter, which is told of a cancel.
+// to the filter, which is told of a cancel. The stream was cancelled with the fault, once.
 func TestGuardAfterAFault(t *testing.T) {
-	var seen []string
-	f := &rogue{}
-	f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
-		seen = append(seen, b.Ops.String())
-		panic("boom")
+	for _, tc := range []struct {
+		name   string
+		cancel func(c *rogueCall, b *transport.StreamOpBatch)
+	}{
+		{"which panics again", func(*rogueCall, *transport.StreamOpBatch) { panic("boom") }},
+		{"which passes it on", func(c *rogueCall, b *transport.StreamOpBatch) { c.Next.StartBatch(b) }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var seen []string
+			f := &rogue{}
+			f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+				seen = append(seen, b.Ops.String())
+				if b.Ops.Has(transport.OpCancelStream) {
+					tc.cancel(c, b)
+					return
+				}
+				panic("boom")
+			}
+			r := newRig(t, callstacktest.Client, f)
+			c := callstacktest.NewCall(r.stack)
+			if err := c.Begin(r.side.Args()); err != nil {
+				t.Fatal(err)
+			}
+			first := c.Do(transport.OpRecvTrailingMetadata)
+			send := c.Do(transport.OpSendMessage)
+			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
+			if got := r.tr.Streams()[0].Batches(); len(got) != 1 || got[0] != transport.OpCancelStream {
+				t.Errorf("the stream got %v, want a cancel", got)
+			}
+			c.Unref()
+			if send.Sent.Count() != 1 || send.Sent.Err() == nil || send.Sent.Err() != first.GotTrailers.Err() || send.SendMessage.Buf != nil {
+				t.Errorf("the message ended %d times, with %v", send.Sent.Count(), send.Sent.Err())
+			}
+			if got := strings.Join(seen, ", "); got != "recv_trailing_metadata, cancel_stream" {
+				t.Errorf("the filter saw %s", got)
+			}
+			if c.Recycled() != 1 {
+				t.Error("the block did not come back")
+			}
+		})
 	}
-	r := newRig(t, callstacktest.Client, f)
-	c := callstacktest.NewCall(r.stack)
-	if err := c.Begin(r.side.Args()); err != nil {
-		t.Fatal(err)
-	}
-	first := c.Do(transport.OpRecvTrailingMetadata)
-	send := c.Do(transport.OpSendMessage)
-	c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
-	c.Unref()
-	if send.Sent.Count() != 1 || send.Sent.Err() == nil || send.Sent.Err() != first.GotTrailers.Err() || send.SendMessage.Buf != nil {
-		t.Errorf("the message ended %d times, with %v", send.Sent.Count(), send.Sent.Err())
-	}
-	if got := strings.Join(seen, ", "); got != "recv_trailing_metadata, cancel_stream" {
-		t.Errorf("the filter saw %s", got)
-	}
-	if c.Recycled() != 1 {
-		t.Error("the block did not come back")
+}
+
+// TestGuardAsTheCallBegins: Init tells of a filter that has not begun, and the cancel of
+// who hears that gets below, once.
+func TestGuardAsTheCallBegins(t *testing.T) {
+	for name, f := range map[string]*rogue{
+		"without an element":  {newCall: func(callstack.CallElem) callstack.CallElem { return nil }},
+		"which panics":        {init: func(*rogueCall) error { panic("boom") }},
+		"which begins before": {newCall: func(next callstack.CallElem) callstack.CallElem { callstack.Cancel(next, errLost); return nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, callstacktest.Client, f)
+			c := callstacktest.NewCall(r.stack)
+			err := c.Begin(r.side.Args())
+			if err == nil || !strings.Contains(err.Error(), `filter "rogue"`) {
+				t.Fatalf("Init ended with %v", err)
+			}
+			for range 2 {
+				c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = err })
+			}
+			if st := r.tr.Streams()[0]; st.Canceled() != err || len(st.Batches()) != 1 {
+				t.Errorf("the stream got %v, cancelled with %v", st.Batches(), st.Canceled())
+			}
+			c.Unref()
+			if log := r.log.String(); name == "which begins before" && !strings.Contains(log, "passed on cancel_stream after the end of the call") {
+				t.Errorf("the log has %q", log)
+			}
+		})
 	}
 }
 

@@ -35,6 +35,9 @@ func lines(rec *trace.Recorder, skip int) string {
 	var b strings.Builder
 	for _, e := range rec.Events()[skip:] {
 		fmt.Fprintf(&b, "%d<%d call=%d %s %s %s", e.ID, e.Cause, e.Call, e.Component, e.Op, e.Text)
+		if e.Layer != 2 {
+			fmt.Fprintf(&b, " layer=%d", e.Layer)
+		}
 		if e.Dir != trace.DirNone {
 			fmt.Fprintf(&b, " %s", e.Dir)
 		}
@@ -60,7 +63,7 @@ func TestProbe(t *testing.T) {
 	if got, want := s.String(), "TEST authority message_size connected"; got != want {
 		t.Errorf("the stack calls itself %q, want %q", got, want)
 	}
-	if err := c.Begin(callstack.CallArgs{CallID: 7}); err != nil {
+	if err := c.Begin(callstack.CallArgs{CallID: 7, Cause: 98}); err != nil {
 		t.Fatal(err)
 	}
 	c.Do(transport.OpSendInitialMetadata|transport.OpRecvInitialMetadata, func(b *callstacktest.Batch) { b.Cause = 99 })
@@ -73,9 +76,9 @@ func TestProbe(t *testing.T) {
 	// the batch that came down; nothing is known of the transport here.
 	wantLines(t, rec, 0, `
 1<0 call=0 callstack stack.build TEST authority message_size connected
-2<0 call=7 filter:connected element.init 
-3<0 call=7 filter:message_size element.init 
-4<0 call=7 filter:authority element.init 
+2<98 call=7 filter:connected element.init 
+3<98 call=7 filter:message_size element.init 
+4<98 call=7 filter:authority element.init 
 5<99 call=7 filter:authority op.down send_initial_metadata recv_initial_metadata down
 6<5 call=7 filter:message_size op.down send_initial_metadata recv_initial_metadata down
 7<6 call=7 filter:connected op.down send_initial_metadata recv_initial_metadata down

@@ -35,7 +35,7 @@ func TestServersThatLeave(t *testing.T) {
 				use(w)
 			}
 		}, 0, nil},
-		{"when the first backoff would have been over", func(*world, int) { time.Sleep(time.Second + 1) }, time.Second, nil},
+		{"when the first backoff would have been over", func(*world, int) { <-time.After(time.Second + 1) }, time.Second, nil},
 		{"while calls on those before them come to something", func(w *world, i int) {
 			if i > 0 {
 				streams := w.transport(i - 1).Streams()
