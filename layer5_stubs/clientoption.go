@@ -335,14 +335,15 @@ func OnFinish(f func(err error)) CallOption {
 }
 
 // MaxCallSendMsgSize bounds the messages that a call sends, in bytes. There is
-// no bound without it.
+// no bound without it; 0, or less, lets empty ones through alone.
 func MaxCallSendMsgSize(bytes int) CallOption {
 	limit := limitOf(bytes, "MaxCallSendMsgSize")
 	return callOption(func(c *callConfig) { c.maxSend = limit })
 }
 
 // MaxCallRecvMsgSize bounds the messages that a call receives, in bytes. The
-// default is 4 MiB. A longer message is refused before it is read.
+// default is 4 MiB. A longer message is refused before it is read. Less than 1 is 1,
+// other than at [MaxRecvMsgSize] of a server.
 func MaxCallRecvMsgSize(bytes int) CallOption {
 	return callOption(func(c *callConfig) { c.maxRecv = max(bytes, 1) })
 }

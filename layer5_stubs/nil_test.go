@@ -115,3 +115,30 @@ func TestNilCredentialsOfACall(t *testing.T) {
 		t.Errorf("the next call: %v", err)
 	}
 }
+
+// TestSizesThatAreNone: a bound of 0 or less is one, except that of what a server
+// receives.
+func TestSizesThatAreNone(t *testing.T) {
+	for _, n := range []int{0, -1} {
+		f := newFixture(t, new(echo), options{server: []stubs.ServerOption{stubs.MaxRecvMsgSize(n)}})
+		strict := newFixture(t, new(echo), options{server: []stubs.ServerOption{stubs.MaxSendMsgSize(n)}})
+		req, empty := &testpb.Request{Text: "hello"}, new(testpb.Request)
+		for _, tc := range []struct {
+			name string
+			f    *fixture
+			req  *testpb.Request
+			opt  stubs.CallOption
+			want status.Code
+		}{
+			{"without a bound", f, req, stubs.WaitForReady(false), status.OK},
+			{"MaxCallSendMsgSize, an empty message", f, empty, stubs.MaxCallSendMsgSize(n), status.OK},
+			{"MaxCallSendMsgSize", f, req, stubs.MaxCallSendMsgSize(n), status.ResourceExhausted},
+			{"MaxCallRecvMsgSize", f, req, stubs.MaxCallRecvMsgSize(n), status.ResourceExhausted},
+			{"MaxSendMsgSize", strict, req, stubs.WaitForReady(false), status.ResourceExhausted},
+		} {
+			if _, err := tc.f.client.Unary(within(t), tc.req, tc.opt); status.CodeOf(err) != tc.want {
+				t.Errorf("%s of %d: %v, want %v", tc.name, n, err, tc.want)
+			}
+		}
+	}
+}

@@ -56,7 +56,7 @@ func MaxRecvMsgSize(bytes int) ServerOption {
 }
 
 // MaxSendMsgSize bounds the messages that are sent, in bytes. There is no bound
-// without it.
+// without it; 0, or less, lets empty ones through alone.
 func MaxSendMsgSize(bytes int) ServerOption {
 	return serverOption(func(c *serverConfig) { c.maxSend = limitOf(bytes, "MaxSendMsgSize") })
 }
