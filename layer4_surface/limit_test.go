@@ -130,10 +130,11 @@ func TestLimitCountsHandlers(t *testing.T) {
 		go func() {
 			nc, err := lis.Dial(t.Context())
 			if err == nil {
-				_, err = resets.Run(t.Context(), nc, framescript.Options{})
+				_, err = resetsOfTaken.Run(t.Context(), nc, framescript.Options{})
 			}
 			ran <- err
 		}()
+		time.Sleep(500 * time.Millisecond)
 		synctest.Wait()
 		if app.most != 3 {
 			t.Errorf("%d handlers ran at once, want 3", app.most)
@@ -157,6 +158,29 @@ func TestLimitCountsHandlers(t *testing.T) {
 		recycles(t, counter)
 	})
 }
+
+// resetsOfTaken is a client that makes calls and resets them, and later one more. The
+// ones that there is a place for it resets when the application has them: it would
+// not get to see them otherwise.
+var resetsOfTaken = framescript.MustParse("resetsoftaken.txt", `client
+send PREFACE
+send SETTINGS
+answer SETTINGS PING
+repeat 3 id=1+2
+  send HEADERS stream=$id request=/any/Method
+  wait 1ms
+  send RST_STREAM stream=$id code=CANCEL
+end
+repeat 2997 id=7+2
+  send HEADERS stream=$id request=/any/Method
+  send RST_STREAM stream=$id code=CANCEL
+end
+wait 1s
+send HEADERS stream=6001 request=/any/Method
+wait 1ms
+send RST_STREAM stream=6001 code=CANCEL
+wait 1s
+`)
 
 // TestLimitBeforeServerAuth: the hook is asked about calls within the limit only,
 // those that it is being asked about count, and a refusal gives the place back.
