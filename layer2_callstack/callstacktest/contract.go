@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
@@ -67,6 +68,7 @@ func Run(t *testing.T, side Side, f callstack.Filter) {
 		{"a cancel before the first batch is passed on", testCancelFirst},
 		{"an error of the transport reaches every callback", testTransportError},
 		{"a block is recycled when the call is over", testRecycled},
+		{"a call knows nothing of the one before in its block", testNextCall},
 		{"operations, a cancel and the peer may come at the same time", testConcurrent},
 		{"a transport operation is passed on", testTransportOp},
 	} {
@@ -208,6 +210,50 @@ func testRecycled(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transp
 			t.Fatalf("after %d calls the block was recycled %d times: a reference was kept", use, got)
 		}
 	}
+}
+
+// testNextCall has a call of which everything goes well after one of which nothing does.
+func testNextCall(t *testing.T, side Side, s *callstack.ChannelStack, tr *Transport) {
+	why := errors.New("cancelled by the test")
+	cancel := func(c *Call) { c.Do(transport.OpCancelStream, func(b *Batch) { b.CancelErr = why }) }
+	lost := &transport.Error{Code: status.Unavailable, Layer: "fake", Reason: "connection lost"}
+	c := NewCall(s)
+	for i, spoil := range []func(st *Stream){
+		func(*Stream) { cancel(c) },
+		func(st *Stream) { st.Headers(nil, lost) },
+		func(st *Stream) { st.Headers(side.spoilHeaders, nil) },
+	} {
+		if err := c.Begin(side.Args()); err != nil {
+			t.Fatalf("Init: %v", err)
+		}
+		st := tr.Streams()[0]
+		c.Do(allOps &^ transport.OpSendTrailingMetadata)
+		synctest.Wait()
+		spoil(st)
+		synctest.Wait()
+		st.Trailers(nil, lost)
+		cancel(c)
+		if c.Unref(); c.Recycled() != 2*i+1 {
+			t.Fatalf("after %d calls the block was recycled %d times: a reference was kept", 2*i+1, c.Recycled())
+		}
+		if err := c.Begin(side.Args()); err != nil {
+			t.Fatalf("Init of the next call: %v", err)
+		}
+		b := c.Do(allOps)
+		play(side, st)
+		wantAll(t, b, nil, "sent", "headers", "message", "trailers")
+		b.RecvMessage.Message.Release()
+		c.Unref()
+	}
+}
+
+// spoilHeaders sets the headers of a peer to which a filter may object.
+func (s Side) spoilHeaders(rim *transport.RecvInitialMetadata) {
+	s.FillHeaders(rim)
+	if s == Client {
+		rim.MD.ContentType = "text/html"
+	}
+	rim.MD.Deadline = time.Now().Add(-time.Second)
 }
 
 // testConcurrent looks at little by itself: it is for the race detector. In every

@@ -1,6 +1,7 @@
 package callstacktest_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -27,6 +28,7 @@ const (
 	failed    = "an_error_of_the_transport_reaches_every_callback"
 	separate  = "operations_in_batches_of_their_own_end_exactly_once"
 	early     = "a_cancel_before_the_first_batch_is_passed_on"
+	nextCall  = "a_call_knows_nothing_of_the_one_before_in_its_block"
 	onConn    = "a_transport_operation_is_passed_on"
 )
 
@@ -67,6 +69,17 @@ var mutants = []mutant{
 		}
 		return replace(func(_ transport.Done, err error) { c.kept.Run(err) })(nil, b)
 	}, recycled},
+	{"forget in Reset what was never answered, too", func(c *mutantCall, b *transport.StreamOpBatch) bool {
+		if c.begun = c.begun || b.Ops.Has(transport.OpCancelStream); !c.begun {
+			return true
+		}
+		return replace(func(orig transport.Done, err error) {
+			if err == nil {
+				err = errors.New("of the call before")
+			}
+			orig.Run(err)
+		})(nil, b)
+	}, nextCall},
 	{"drop the reference in the end", func(c *mutantCall, b *transport.StreamOpBatch) bool {
 		if b.Ops.Has(transport.OpSendInitialMetadata) {
 			c.args.Owner.Ref()
