@@ -133,10 +133,7 @@ func (c *Config) hits(percent float64) bool {
 
 // number returns the value of a header that is a number of up to 32 bits.
 func number(md *metadata.List, key string) (uint64, bool) {
-	text, ok := md.Get(key)
-	if !ok {
-		return 0, false
-	}
+	text, _ := md.Get(key) // empty is none
 	n, err := strconv.ParseUint(text, 10, 32)
 	return n, err == nil
 }

@@ -106,18 +106,9 @@ func (g *gate) leave() { g.calls.Add(-1) }
 
 // New returns the filter. It serves servers.
 func New(cfg Config) callstack.Filter {
-	f := &filter{cfg: cfg}
-	if cfg.Validate() != nil {
-		return f // NewChannel tells
-	}
-	f.all = newGate(cfg, "")
+	f := &filter{cfg: cfg, all: newGate(cfg, ""), methods: make(map[string]*gate, len(cfg.Methods))}
 	for path, c := range cfg.Methods {
-		if g := newGate(c, " of "+path); g != nil {
-			if f.methods == nil {
-				f.methods = map[string]*gate{}
-			}
-			f.methods[path] = g
-		}
+		f.methods[path] = newGate(c, " of "+path)
 	}
 	return f
 }
@@ -125,16 +116,13 @@ func New(cfg Config) callstack.Filter {
 type filter struct {
 	cfg     Config
 	all     *gate            // nil for none
-	methods map[string]*gate // by path
+	methods map[string]*gate // by path, nil for none
 }
 
 func (f *filter) Name() string    { return Name }
 func (f *filter) Validate() error { return f.cfg.Validate() }
 
 func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	if err := f.cfg.Validate(); err != nil {
-		return nil, err
-	}
 	return &channel{callstack.ChannelBase{Next: next}, f, args.Trace}, nil
 }
 

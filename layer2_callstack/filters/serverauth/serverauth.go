@@ -98,9 +98,6 @@ func (f *filter) Name() string    { return Name }
 func (f *filter) Validate() error { return f.cfg.Validate() }
 
 func (f *filter) NewChannel(args *callstack.ChannelArgs, next callstack.ChannelElem) (callstack.ChannelElem, error) {
-	if err := f.cfg.Validate(); err != nil {
-		return nil, err
-	}
 	ch := &channel{ChannelBase: callstack.ChannelBase{Next: next}, cfg: f.cfg, sink: args.Trace, logger: args.Logger}
 	if args.Transport != nil {
 		ch.peer = args.Transport.Peer()
