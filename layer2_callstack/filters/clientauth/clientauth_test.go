@@ -60,7 +60,9 @@ func token(key string) map[string]string { return map[string]string{key: "SECRET
 func config(creds ...perRPC) clientauth.Config { return clientauth.Config{Credentials: creds} }
 
 func TestContract(t *testing.T) {
-	for name, cfg := range map[string]clientauth.Config{"no credentials": {}, "credentials": config(&prompt{})} {
+	for name, cfg := range map[string]clientauth.Config{
+		"no credentials": {}, "credentials": config(&prompt{}), "credentials that may block": config(&fake{}),
+	} {
 		t.Run(name, func(t *testing.T) { callstacktest.Run(t, callstacktest.Client, clientauth.New(cfg)) })
 	}
 }
@@ -75,6 +77,7 @@ func TestCreateFails(t *testing.T) {
 		{config(&fake{}, nil), "option Credentials: number 2 of 2 is nil"},
 		{config((*fake)(nil)), "option Credentials: number 1 of 1 cannot be used: a nil *clientauth_test.fake panicked in RequireTransportSecurity: " +
 			"runtime error: invalid memory address or nil pointer dereference"},
+		{config(&undecided{}), "option Credentials: number 1 of 1 cannot be used: *clientauth_test.undecided panicked in NonBlocking: string"},
 	} {
 		if err := tc.cfg.Validate(); err == nil || err.Error() != tc.want {
 			t.Errorf("Validate: %v, want %q", err, tc.want)
@@ -85,6 +88,28 @@ func TestCreateFails(t *testing.T) {
 	b.Add(connected.New()).Terminal()
 	if _, err := b.Build(callstack.ChannelArgs{}); err == nil || !strings.Contains(err.Error(), `filter "client_auth": option Credentials`) {
 		t.Errorf("Build: %v", err)
+	}
+}
+
+// An undecided fake panics when it is asked whether it may block.
+type undecided struct{ fake }
+
+func (*undecided) NonBlocking() bool { panic("undecided") }
+
+// A touchy fake panics when it is asked what it needs.
+type touchy struct{ prompt }
+
+func (*touchy) RequireTransportSecurity() bool { panic("touchy") }
+
+// TestOwnCredentialsPanic: nobody has tried out those of a call before it begins.
+func TestOwnCredentialsPanic(t *testing.T) {
+	for want, own := range map[string]perRPC{"*clientauth_test.undecided": &undecided{}, "*clientauth_test.touchy": &touchy{}} {
+		r := newRig(t, clientauth.Config{}, own)
+		b := r.start(t)
+		if err := b.GotTrailers.Err(); status.CodeOf(err) != status.Internal || !strings.Contains(err.Error(), "credentials "+want+" panicked: string") {
+			t.Errorf("the call ended with %v", err)
+		}
+		r.end(t)
 	}
 }
 

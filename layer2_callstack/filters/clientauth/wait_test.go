@@ -329,3 +329,45 @@ func TestRace(t *testing.T) {
 type doneFunc func(err error)
 
 func (f doneFunc) Run(err error) { f(err) }
+
+// TestOwnCredentialsMayBlock: those of a call alone are asked on a goroutine, too,
+// unless they say that they answer at once.
+func TestOwnCredentialsMayBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newRig(t, config(&prompt{}), g)
+		b := r.start(t) // returns
+		synctest.Wait()
+		if len(g.ctx) != 1 || len(r.stream().Batches()) != 0 {
+			t.Errorf("%d were asked, %v went down", len(g.ctx), r.stream().Batches())
+		}
+		g.answer <- nil
+		synctest.Wait()
+		if b.Sent.Count() != 1 || b.Sent.Err() != nil {
+			t.Errorf("sending ended %d times, with %v", b.Sent.Count(), b.Sent.Err())
+		}
+		r.end(t)
+	})
+}
+
+// TestDisconnectWhileAsked: a channel that is closed ends the calls that wait, before
+// the transport says anything.
+func TestDisconnectWhileAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		r := newRig(t, config(g), nil)
+		b := r.start(t)
+		bye := errors.New("bye")
+		r.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{}}) // ends nothing
+		synctest.Wait()
+		if b.GotTrailers.Count() != 0 {
+			t.Fatalf("the call ended with %v", b.GotTrailers.Err())
+		}
+		r.stack.StartTransportOp(&transport.Op{Disconnect: bye})
+		if err := b.GotTrailers.Err(); !errors.Is(err, bye) {
+			t.Errorf("the call ended with %v, want the reason", err)
+		}
+		synctest.Wait()
+		r.end(t)
+	})
+}

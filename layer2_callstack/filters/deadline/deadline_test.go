@@ -3,6 +3,7 @@ package deadline_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ func setup(t testing.TB) (*callstacktest.Call, *callstacktest.Transport) {
 // wantExceeded checks that err is the end of a call at its deadline.
 func wantExceeded(t *testing.T, what string, err error) {
 	t.Helper()
-	if status.CodeOf(err) != status.DeadlineExceeded || !errors.Is(err, context.DeadlineExceeded) {
+	if status.CodeOf(err) != status.DeadlineExceeded || !errors.Is(err, context.DeadlineExceeded) || !strings.HasPrefix(err.Error(), "deadline: deadline passed") {
 		t.Errorf("%s ended with %v, want DEADLINE_EXCEEDED", what, err)
 	}
 }
@@ -209,6 +210,46 @@ func TestDeadlineRacesEnd(t *testing.T) {
 			if c.Recycled() != use {
 				t.Fatalf("call %d: the block was recycled %d times", use, c.Recycled())
 			}
+		}
+	})
+}
+
+// deaf is a filter below that lets no cancel through, as if the stream had ended before.
+var deaf = callstack.NewFilter("deaf", func(next callstack.CallElem) callstack.CallElem { return &deafCall{callstack.CallBase{Next: next}} })
+
+type deafCall struct{ callstack.CallBase }
+
+func (c *deafCall) StartBatch(b *transport.StreamOpBatch) {
+	if b.Ops != transport.OpCancelStream {
+		c.Next.StartBatch(b)
+	}
+}
+
+// TestEndBehindLateHeaders: the end of a call whose headers came too late says so, also
+// if the stream has an end of its own; the next call in the block knows nothing of it.
+func TestEndBehindLateHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr := &callstacktest.Transport{}
+		c := callstacktest.NewCall(callstacktest.Build(t, tr, deadline.New(), deaf))
+		for _, late := range []bool{true, false} {
+			if err := c.Begin(callstacktest.Server.Args()); err != nil {
+				t.Fatal(err)
+			}
+			b := c.Do(transport.OpsRecv)
+			st := tr.Streams()[0]
+			st.Headers(func(rim *transport.RecvInitialMetadata) {
+				if late {
+					rim.MD.Deadline = time.Now()
+				}
+			}, nil)
+			st.Trailers(nil, nil)
+			if late {
+				wantExceeded(t, "recv_initial_metadata", b.GotHeaders.Err())
+				wantExceeded(t, "recv_trailing_metadata", b.GotTrailers.Err())
+			} else if err := b.GotTrailers.Err(); err != nil {
+				t.Errorf("the next call ended with %v", err)
+			}
+			c.Unref()
 		}
 	})
 }

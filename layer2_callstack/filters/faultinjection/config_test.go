@@ -201,3 +201,45 @@ func TestHeaders(t *testing.T) {
 		})
 	}
 }
+
+// TestChances: for none and for all nothing is drawn; without a Rand there is one, which
+// is about right. A header may ask for the last code and for no other.
+func TestChances(t *testing.T) {
+	drawn := func(cfg faultinjection.Config, code string) (aborted int) {
+		tr := &callstacktest.Transport{}
+		c := callstacktest.NewCall(callstacktest.Build(t, tr, faultinjection.New(cfg)))
+		for range 1000 {
+			if err := c.Begin(callstacktest.Client.Args()); err != nil {
+				t.Fatal(err)
+			}
+			c.Do(transport.OpSendInitialMetadata, func(b *callstacktest.Batch) { b.SendHeaders.Append(faultinjection.HeaderAbort, code) })
+			if err := tr.Streams()[0].Canceled(); err != nil {
+				aborted++
+				if got := status.CodeOf(err); got != status.Unauthenticated {
+					t.Errorf("a call ended with %v", got)
+				}
+			}
+			c.Unref()
+		}
+		return aborted
+	}
+	never := func() float64 {
+		t.Error("a number was drawn")
+		return 0
+	}
+	for _, tc := range []struct {
+		name        string
+		cfg         faultinjection.Config
+		code        string
+		least, most int
+	}{
+		{"all", faultinjection.Config{AbortPercent: 100, Headers: true, Rand: never}, "16", 1000, 1000},
+		{"none", faultinjection.Config{DelayPercent: 100, Headers: true, Rand: never}, "16", 0, 0},
+		{"a code that there is not", faultinjection.Config{AbortPercent: 100, Headers: true, Rand: never}, "17", 0, 0},
+		{"few", faultinjection.Config{AbortPercent: 10, Headers: true}, "16", 10, 300},
+	} {
+		if got := drawn(tc.cfg, tc.code); got < tc.least || got > tc.most {
+			t.Errorf("%s: %d of 1000 calls ended, want %d to %d", tc.name, got, tc.least, tc.most)
+		}
+	}
+}

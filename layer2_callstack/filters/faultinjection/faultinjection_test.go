@@ -510,3 +510,41 @@ func TestTrace(t *testing.T) {
 		}
 	})
 }
+
+// TestPlacesOfDelays: a call has one while it is delayed, and gives it back once: one that
+// is cancelled without a delay, in the same block, has none to give back.
+func TestPlacesOfDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := faultinjection.Config{Delay: time.Second, DelayPercent: 100, MaxActive: 1}
+		tr := &callstacktest.Transport{}
+		s := callstacktest.Build(t, tr, faultinjection.New(cfg))
+		cancel := func(c *callstacktest.Call) {
+			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errors.New("enough") })
+		}
+		first := callstacktest.NewCall(s)
+		for _, wait := range []time.Duration{2 * time.Second, 0} { // the delay ends by itself, and by a cancel
+			begin(t, first, callstacktest.Client.Args(), transport.OpSendInitialMetadata)
+			time.Sleep(wait)
+			cancel(first)
+			first.Unref()
+			begin(t, first, callstacktest.Client.Args())
+			cancel(first)
+			first.Unref()
+		}
+		if first.Recycled() != 4 {
+			t.Errorf("the block was recycled %d times", first.Recycled())
+		}
+		for _, want := range []int{0, 1} { // the first is delayed, and so the second is not
+			c := callstacktest.NewCall(s)
+			begin(t, c, callstacktest.Client.Args(), transport.OpSendInitialMetadata)
+			streams := tr.Streams()
+			if got := len(streams[len(streams)-1].Batches()); got != want {
+				t.Errorf("%d batches went down, want %d", got, want)
+			}
+			defer c.Unref()
+			defer cancel(c)
+		}
+		time.Sleep(2 * time.Second)
+		s.Destroy() // waits for nothing
+	})
+}

@@ -9,6 +9,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/httpclient"
 )
@@ -96,6 +97,10 @@ func TestResponses(t *testing.T) {
 			`http_client: unexpected HTTP status 200 (OK); content-type "application/grpc-web" (peer 192.0.2.1:443)`},
 		{"a code without a name", "299", "x", status.Unknown,
 			`http_client: unexpected HTTP status 299; content-type "x" (peer 192.0.2.1:443)`},
+		{"the least status", "100", "x", status.Unknown, `http_client: unexpected HTTP status 100; content-type "x" (peer 192.0.2.1:443)`},
+		{"a status below that", "99", "x", status.Internal, `http_client: malformed HTTP status "99"; content-type "x" (peer 192.0.2.1:443)`},
+		{"the greatest status", "999", "x", status.Unknown, `http_client: unexpected HTTP status 999; content-type "x" (peer 192.0.2.1:443)`},
+		{"a status above that", "1000", "x", status.Internal, `http_client: malformed HTTP status "1000"; content-type "x" (peer 192.0.2.1:443)`},
 		{"a status that is no number", "2x0", "x", status.Internal,
 			`http_client: malformed HTTP status "2x0"; content-type "x" (peer 192.0.2.1:443)`},
 	} {
@@ -237,4 +242,45 @@ func FuzzResponse(f *testing.F) {
 			t.Error("the block was not recycled")
 		}
 	})
+}
+
+// deaf is a filter below that lets no cancel through, as if the stream had ended before.
+var deaf = callstack.NewFilter("deaf", func(next callstack.CallElem) callstack.CallElem { return &deafCall{callstack.CallBase{Next: next}} })
+
+type deafCall struct{ callstack.CallBase }
+
+func (c *deafCall) StartBatch(b *transport.StreamOpBatch) {
+	if b.Ops != transport.OpCancelStream {
+		c.Next.StartBatch(b)
+	}
+}
+
+// TestEndBehindBadHeaders: the end of a call whose headers are not gRPC's says so, also
+// if the stream has an end of its own.
+func TestEndBehindBadHeaders(t *testing.T) {
+	tr := &callstacktest.Transport{}
+	c := callstacktest.NewCall(callstacktest.Build(t, tr, httpclient.New(httpclient.Config{}), deaf))
+	if err := c.Begin(callstacktest.Client.Args()); err != nil {
+		t.Fatal(err)
+	}
+	b := c.Do(transport.OpsRecv)
+	st := tr.Streams()[0]
+	st.Headers(func(rim *transport.RecvInitialMetadata) { rim.MD.ContentType = "text/html" }, nil)
+	st.Trailers(callstacktest.Client.FillTrailers, nil)
+	const want = `http_client: response without an HTTP status; content-type "text/html"`
+	if err := b.GotHeaders.Err(); err == nil || err.Error() != want || b.GotTrailers.Err() != err {
+		t.Errorf("the headers ended with %v, the call with %v", err, b.GotTrailers.Err())
+	}
+	c.Unref()
+}
+
+// TestTrailersAlone: an end that is not gRPC's is told to who asked for nothing else.
+func TestTrailersAlone(t *testing.T) {
+	c, st := begin(t, httpclient.Config{})
+	defer c.Unref()
+	b := c.Do(transport.OpRecvTrailingMetadata)
+	st.Trailers(func(md *metadata.List) { md.HTTPStatus = "502" }, nil)
+	if err := b.GotTrailers.Err(); err == nil || err.Error() != "http_client: unexpected HTTP status 502 (Bad Gateway); no content-type" {
+		t.Errorf("the call ended with %v", err)
+	}
 }

@@ -272,3 +272,39 @@ func checkContentType(t *testing.T, s string) {
 		}
 	}
 }
+
+// TestHeadersBeforeTheRequest: what a server sends before it has read the headers has
+// the plain content-type.
+func TestHeadersBeforeTheRequest(t *testing.T) {
+	tr := &callstacktest.Transport{}
+	c := callstacktest.NewCall(callstacktest.Build(t, tr, httpserver.New()))
+	if err := c.Begin(callstacktest.Server.Args()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Unref()
+	c.Do(transport.OpSendInitialMetadata)
+	if md := tr.Streams()[0].SentHeaders(); md.ContentType != contenttype.GRPC || md.HTTPStatus != "200" {
+		t.Errorf("sent %+v", md.Known)
+	}
+}
+
+// TestTrailersOnlyInTheNextCall: that the call before in the block sent headers is
+// nothing to the next one.
+func TestTrailersOnlyInTheNextCall(t *testing.T) {
+	c, _, st := receive(t, nil)
+	c.Do(transport.OpSendInitialMetadata)
+	c.Do(transport.OpSendTrailingMetadata)
+	if md := st.SentTrailers(); md.HTTPStatus != "" {
+		t.Errorf("trailers behind headers have the status %q", md.HTTPStatus)
+	}
+	st.Trailers(nil, nil)
+	c.Unref()
+	if err := c.Begin(callstacktest.Server.Args()); err != nil {
+		t.Fatal(err)
+	}
+	c.Do(transport.OpSendTrailingMetadata)
+	if md := st.SentTrailers(); md.HTTPStatus != "200" || md.ContentType != contenttype.GRPC {
+		t.Errorf("Trailers-Only are %+v", md.Known)
+	}
+	c.Unref()
+}

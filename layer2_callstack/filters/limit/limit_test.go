@@ -13,8 +13,10 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/limit"
 )
 
@@ -307,5 +309,43 @@ func TestBadConfig(t *testing.T) {
 		if limit.New(cfg).Name() != limit.Name || cfg.Enabled() != (cfg.MaxConcurrent != 0 || cfg.Rate != 0 || cfg.Methods != nil) {
 			t.Errorf("%+v: enabled %t", cfg, cfg.Enabled())
 		}
+	}
+}
+
+// TestTrace: a refusal is an event of its call, because of the headers.
+func TestTrace(t *testing.T) {
+	rec := trace.NewRecorder(trace.LevelEvents)
+	b := callstack.NewBuilder("TEST")
+	b.Add(limit.New(limit.Config{Rate: 1, Burst: 1}))
+	b.Add(connected.New()).Terminal()
+	tr := &callstacktest.Transport{}
+	s, err := b.Build(callstack.ChannelArgs{Transport: tr, Trace: rec.Endpoint("server", "client")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := callstacktest.NewCall(s)
+	for id := range uint64(2) {
+		args := callstacktest.Server.Args()
+		args.CallID = id + 1
+		if err := c.Begin(args); err != nil {
+			t.Fatal(err)
+		}
+		c.Do(transport.OpRecvInitialMetadata)
+		tr.Streams()[0].Headers(nil, nil)
+		c.Unref()
+	}
+	refused := 0
+	events := rec.Events()
+	for i, e := range events {
+		if e.Op != "limit.refuse" {
+			continue
+		}
+		refused++
+		if e.Layer != 2 || e.Component != "filter:limit" || e.Call != 2 || e.Err == nil || e.Cause != events[i-1].ID {
+			t.Errorf("the refusal is %+v", e)
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d refusals in the trace, want 1", refused)
 	}
 }

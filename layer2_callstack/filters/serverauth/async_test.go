@@ -3,6 +3,7 @@ package serverauth_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,8 +11,10 @@ import (
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/status"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
+	"github.com/strata-grpc/strata/layer2_callstack/filters/connected"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/serverauth"
 )
 
@@ -300,6 +303,71 @@ func TestAnswerRacesEnd(t *testing.T) {
 				t.Fatalf("callbacks ran in the order %q", got)
 			}
 			f.recycled(use)
+		}
+	})
+}
+
+// TestContextGoesOn: what a server starts while the hook is asked, and a cancel of it,
+// are two things to the hook's context.
+func TestContextGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, hook, ctx, _, _ := ask(t, 0)
+		f.call.Do(transport.OpRecvMessage)
+		if ctx.Err() != nil {
+			t.Errorf("the context ended with %v", context.Cause(ctx))
+		}
+		first := errors.New("first")
+		for _, why := range []error{first, errors.New("second")} {
+			f.call.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = why })
+		}
+		if got := context.Cause(ctx); got != first {
+			t.Errorf("the context ended with %v, want the first cancel", got)
+		}
+		hook.answer <- nil
+		synctest.Wait()
+		f.recycled(1)
+	})
+}
+
+// TestTraceOfAHook: it is asked and refuses as events of its call, the one because of the
+// other.
+func TestTraceOfAHook(t *testing.T) {
+	bothWays(t, func(t *testing.T, inline bool) {
+		rec := trace.NewRecorder(trace.LevelEvents)
+		b := callstack.NewBuilder("TEST")
+		b.Add(serverauth.New(serverauth.Config{Inline: inline, Process: func(context.Context, *serverauth.Request) error { return errors.New("no") }}))
+		b.Add(connected.New()).Terminal()
+		tr := &callstacktest.Transport{}
+		s, err := b.Build(callstack.ChannelArgs{Transport: tr, Trace: rec.Endpoint("server", "client"), Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := callstacktest.NewCall(s)
+		args := callstacktest.Server.Args()
+		args.CallID = 7
+		if err := c.Begin(args); err != nil {
+			t.Fatal(err)
+		}
+		c.Do(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
+		headers(tr.Streams()[0])
+		synctest.Wait()
+		c.Unref()
+		var ask, refuse trace.Record
+		for _, e := range rec.Events() {
+			switch e.Op {
+			case "auth.ask":
+				ask = e
+			case "auth.refuse":
+				refuse = e
+			}
+		}
+		for _, e := range []trace.Record{ask, refuse} {
+			if e.Layer != 2 || e.Component != "filter:server_auth" || e.Call != 7 {
+				t.Errorf("event %+v, want layer 2, the filter and the call", e)
+			}
+		}
+		if ask.Text != "/service/method" || ask.Cause == 0 || refuse.Cause != ask.ID || refuse.Err == nil {
+			t.Errorf("asked %+v, refused %+v", ask, refuse)
 		}
 	})
 }
