@@ -240,35 +240,42 @@ func Inflate(c Compressor, msg *transport.Buffer, limit int) (*transport.Buffer,
 
 // An input is what a decompressor reads: a message, until it is stopped.
 type input struct {
-	data []byte
-	pos  int
-	end  int // of the piece that is read
+	data  []byte
+	piece []byte // the beginning of data, to the end of the piece that is read
+	pos   int
 
 	stopped atomic.Bool
 }
 
 // Read returns bytes of the message.
 func (in *input) Read(p []byte) (int, error) {
-	if in.pos == in.end {
+	if in.pos >= len(in.piece) {
 		if err := in.next(); err != nil {
 			return 0, err
 		}
 	}
-	n := copy(p, in.data[in.pos:in.end])
+	n := copy(p, in.piece[in.pos:])
 	in.pos += n
 	return n, nil
 }
 
 // ReadByte returns the next byte. Package flate reads each byte so.
 func (in *input) ReadByte() (byte, error) {
-	if in.pos == in.end {
-		if err := in.next(); err != nil {
-			return 0, err
-		}
+	if in.pos >= len(in.piece) {
+		return in.firstByte()
 	}
-	b := in.data[in.pos]
+	b := in.piece[in.pos]
 	in.pos++
 	return b, nil
+}
+
+// firstByte is ReadByte at the end of a piece.
+func (in *input) firstByte() (byte, error) {
+	if err := in.next(); err != nil {
+		return 0, err
+	}
+	in.pos++
+	return in.piece[in.pos-1], nil
 }
 
 // next begins another piece.
@@ -279,6 +286,6 @@ func (in *input) next() error {
 	case in.pos == len(in.data):
 		return io.EOF
 	}
-	in.end = min(in.pos+stopPiece, len(in.data))
+	in.piece = in.data[:min(in.pos+stopPiece, len(in.data))]
 	return nil
 }
