@@ -70,7 +70,7 @@ func newCannedFixture(b *testing.B) *fixture {
 
 // BenchmarkUnaryGzip is a call whose messages come compressed.
 func BenchmarkUnaryGzip(b *testing.B) {
-	for _, size := range []int{1 << 10, 16 << 10} {
+	for _, size := range []int{1 << 10, 16 << 10, 64 << 10, 4 << 20} {
 		b.Run(fmt.Sprintf("size=%dKiB", size>>10), func(b *testing.B) {
 			f := newCannedFixture(b)
 			req := &testpb.Request{Payload: orders(size)}

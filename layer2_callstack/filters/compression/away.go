@@ -13,7 +13,8 @@ import (
 // is, the call's other callbacks run as they come, through the combiner, but the end
 // of the call waits for the message.
 type away struct {
-	// Atomic: the message is in the line, or about to be.
+	// Atomic: the message has come and not ended, since it waits for the headers, or is
+	// in the line or about to be. Written by callbacks.
 	on atomic.Bool
 
 	// Written before the call joins the line, read until it has left it.
@@ -93,13 +94,9 @@ type inflatedTurn call
 
 func (d *inflatedTurn) Run(error) {
 	c, a := (*call)(d), &d.away
-	in, why, ended, end := a.in, a.why, a.ended, a.end
-	a.in, a.why, a.ended, a.end = nil, nil, false, nil
-	a.on.Store(false)
+	in, why := a.in, a.why
+	a.in, a.why = nil, nil
 	c.inflated(in, why)
-	if ended { // behind whatever the application has asked for meanwhile
-		c.combiner.Run((*endTurn)(c), end)
-	}
 }
 
 // An endTurn is a call whose recv_trailing_metadata may end.

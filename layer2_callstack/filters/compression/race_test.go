@@ -126,15 +126,18 @@ func race(t *testing.T, side callstacktest.Side, msg *transport.Buffer, inTurn b
 	do := func(ops transport.OpSet, edit ...func(*callstacktest.Batch)) {
 		batches = append(batches, r.alone.start(c, ops, edit...))
 	}
+	do(transport.OpRecvMessage)
+	message := batches[0]
 	do(transport.OpRecvTrailingMetadata, func(b *callstacktest.Batch) {
 		done := b.RecvTrailingMetadata.Ready
 		b.RecvTrailingMetadata.Ready = doneFunc(func(err error) {
+			if n := message.GotMessage.Count(); n != 1 {
+				t.Errorf("recv_message had ended %d times when the call ended", n)
+			}
 			done.Run(err)
 			close(last)
 		})
 	})
-	do(transport.OpRecvMessage)
-	message := batches[1]
 	if inTurn {
 		do(transport.OpRecvInitialMetadata)
 		r.st.Headers(headers(side, "gzip", ""), nil)
@@ -173,9 +176,6 @@ func race(t *testing.T, side callstacktest.Side, msg *transport.Buffer, inTurn b
 		r.ok()
 	}
 	<-last
-	if n := message.GotMessage.Count(); n != 1 {
-		t.Errorf("recv_message had ended %d times when the call ended", n)
-	}
 	r.stop()
 	for _, b := range append(batches, sent...) {
 		if n := len(b.Order()); n != 1 {

@@ -58,8 +58,8 @@ func (c *call) gotHeaders(err error) {
 	c.peer.heard = true
 	early := c.early.Load() // after the callback the call may be over, unless a message waits
 	c.headersDone.Run(err)
-	if early {
-		c.finishEarly(err)
+	if early && c.takeEarly() {
+		c.finish(err)
 	}
 }
 
@@ -103,24 +103,28 @@ func (c *call) gotMessage(err error) {
 	// The application asks for a message before it asks for the headers, which
 	// say how it is coded.
 	c.combiner.Engage()
+	c.away.on.Store(true)
 	c.early.Store(true)
 	if c.cancelled.Load() { // and whoever did may have looked before
-		c.finishEarly(errEarly)
+		c.dropEarly()
 	}
 }
 
 // errEarly is why a message is lost whose headers nobody has asked for.
 var errEarly error = fault(status.Internal, "the call ended before the headers were asked for, which say how its message is compressed")
 
-// finishEarly is finish for a message that waits for the headers, if one does. The
-// caller need not be a callback.
-func (c *call) finishEarly(err error) {
-	if c.early.Load() && c.early.CompareAndSwap(true, false) {
-		c.combiner.Run((*finishTurn)(c), err)
+// takeEarly reports whether a message waits for the headers that nobody else ends.
+func (c *call) takeEarly() bool { return c.early.Load() && c.early.CompareAndSwap(true, false) }
+
+// dropEarly ends a message that waits for the headers, if one does. The caller need not
+// be a callback.
+func (c *call) dropEarly() {
+	if c.takeEarly() {
+		c.combiner.Run((*finishTurn)(c), errEarly)
 	}
 }
 
-// A finishTurn is a call whose message has waited for the headers.
+// A finishTurn is a call whose message has waited for the headers, in vain.
 type finishTurn call
 
 func (c *finishTurn) Run(err error) { (*call)(c).finish(err) }
@@ -142,10 +146,11 @@ func (c *call) finish(err error) {
 	c.inflated(in, err)
 }
 
-// inflated ends recv_message with what has come of a compressed message. in is nil
-// where its coding is not known. why is why nobody wants it, nil if somebody does.
+// inflated ends recv_message with what has come of a compressed message, and the call if
+// that has waited. in is nil where its coding is not known. why is why nobody wants the
+// message, nil if somebody does.
 func (c *call) inflated(in *encoding.Inflation, why error) {
-	op := &c.message.RecvMessage
+	op, a := &c.message.RecvMessage, &c.away
 	m := op.Message
 	op.Message = nil
 	err := why
@@ -165,9 +170,17 @@ func (c *call) inflated(in *encoding.Inflation, why error) {
 	if why == errOver {
 		err = nil
 	} else if why != nil {
-		c.away.lost = why
+		a.lost = why
 	}
+	if a.on.Load() {
+		a.on.Store(false)
+	}
+	ended, end := a.ended, a.end
+	a.ended, a.end = false, nil
 	c.messageDone.Run(err)
+	if ended { // behind whatever the application has asked for meanwhile
+		c.combiner.Run((*endTurn)(c), end)
+	}
 }
 
 // result returns what m holds, which in has inflated. An error is the end of the call.
@@ -215,7 +228,9 @@ func (c *trailersTurn) Run(err error) { (*call)(c).gotTrailers(err) }
 func (c *call) gotTrailers(err error) {
 	c.peer.heard = true
 	c.dropHeld()
-	c.finishEarly(errEarly)
+	if c.takeEarly() {
+		c.finish(errEarly)
+	}
 	switch {
 	case !c.away.on.Load():
 		c.passTrailers(err)

@@ -40,7 +40,7 @@ func (c *call) startCancel(b *transport.StreamOpBatch) {
 	c.cancelled.Store(true)
 	c.Next.StartBatch(b)
 	c.dropHeld() // a cancelled stream fails what comes to it
-	c.finishEarly(errEarly)
+	c.dropEarly()
 	c.giveUp(why)
 	owner.Unref()
 }
