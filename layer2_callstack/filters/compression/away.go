@@ -1,7 +1,6 @@
 package compression
 
 import (
-	"runtime"
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -63,12 +62,13 @@ func (c *call) leave(in *encoding.Inflation) {
 	owner.Unref()
 }
 
-// inflateAway is the work for a call that is at work.
+// inflateAway is the work for a call that is at work. It does not yield between pieces:
+// a processor is left for others, who would only change places with this one, for which
+// small calls wait longer (BenchmarkLatencyBesideGzip: 180 µs in place of 65).
 func (c *call) inflateAway() {
 	defer c.endAway() // also where the compressor ends the goroutine
 	defer c.ch.line.leave(c)
 	for c.away.in.Step(pieceAway) {
-		runtime.Gosched() // the reader may wait for this processor
 	}
 }
 

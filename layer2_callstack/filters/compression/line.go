@@ -34,7 +34,7 @@ const (
 	mostSpot = 32 << 10
 
 	// pieceAway is how much is inflated elsewhere between two looks at whether the
-	// message is still wanted, and whether others want the processor.
+	// message is still wanted.
 	pieceAway = 64 << 10
 )
 
