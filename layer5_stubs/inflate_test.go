@@ -19,11 +19,11 @@ import (
 )
 
 // gzipBothWays has a server answer in gzip what came so.
-func gzipBothWays(more ...stubs.DialOption) options {
+func gzipBothWays() options {
 	cfg := stubs.CompressionConfig{Mirror: true}
 	return options{
 		server: []stubs.ServerOption{stubs.WithCompression(cfg), stubs.MaxRecvMsgSize(8 << 20)},
-		dial:   append(more, stubs.WithDefaultCallOptions(stubs.MaxCallRecvMsgSize(8<<20), stubs.UseCompressor("gzip"))),
+		dial:   []stubs.DialOption{stubs.WithDefaultCallOptions(stubs.MaxCallRecvMsgSize(8<<20), stubs.UseCompressor("gzip"))},
 	}
 }
 
@@ -34,13 +34,16 @@ func TestLongCompressedMessages(t *testing.T) {
 	if testing.Short() {
 		longest = 128 << 10 // the race detector makes coding slow
 	}
-	for name, more := range map[string][]stubs.DialOption{
-		"plain":  nil,
-		"traced": {stubs.WithTrace(trace.NewRecorder(trace.LevelEvents).Endpoint("client", "server"))},
-	} {
+	for name, traced := range map[string]bool{"plain": false, "traced": true} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f, ctx := newMemFixture(t, new(echo), gzipBothWays(more...)), within(t)
+				o := gzipBothWays()
+				if traced {
+					rec := trace.NewRecorder(trace.LevelEvents)
+					o.server = append(o.server, stubs.WithTrace(rec.Endpoint("server", "client")))
+					o.dial = append(o.dial, stubs.WithTrace(rec.Endpoint("client", "server")))
+				}
+				f, ctx := newMemFixture(t, new(echo), o), within(t)
 				payload := orders(longest)
 				var wg sync.WaitGroup
 				for i := range 4 {
