@@ -58,11 +58,16 @@ func (c *guardCall) passCancel(b *transport.StreamOpBatch) {
 
 // pass passes on ops, operations of b, as another loan.
 func (c *guardCall) pass(b *transport.StreamOpBatch, ops transport.OpSet) {
-	var bit ways
+	var w, bit ways
 	for {
-		w := c.load()
+		w = c.load()
 		if w.has(broken) {
 			return // the guard has ended them
+		}
+		if w.has(watched) && ops.Has(transport.OpRecvTrailingMetadata) && ops != transport.OpRecvTrailingMetadata {
+			c.pass(b, ops&^transport.OpRecvTrailingMetadata)
+			ops = transport.OpRecvTrailingMetadata
+			continue
 		}
 		if !w.has(live) {
 			c.late("passed on " + ops.String())
@@ -83,6 +88,10 @@ func (c *guardCall) pass(b *transport.StreamOpBatch, ops transport.OpSet) {
 	}
 	l := c.loanAt(c.lentBelow[:], lentDown, bit)
 	l.fill(b, ops)
+	if w.has(watched) && ops == transport.OpRecvTrailingMetadata {
+		c.stream.Load().pass(l)
+		return
+	}
 	batchDown(c.next, &l.op)
 }
 
@@ -137,6 +146,8 @@ func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 	c.giveBack(done, ops, err)
 	if ended {
 		c.grace.watch()
+	} else if s := c.stream.Load(); s != nil {
+		s.deliver()
 	}
 	if !w.has(broken) {
 		return

@@ -1,8 +1,13 @@
 package callstack
 
 import (
+	"errors"
 	"sync"
 	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/trace"
 )
 
 // A grace is the time that a filter is given to give back what it has when the call
@@ -100,4 +105,101 @@ func (g *grace) expire() {
 		c.fail("kept "+late.String()+since, nil)
 	}
 	owner.Unref()
+}
+
+// An endWatch is how the guard of a server's call hears of the end of the stream
+// where the filter keeps recv_trailing_metadata: it starts that itself. The filter is
+// told by a cancel, as it can know of the end from nobody else, and gets what came
+// when it passes the operation on.
+type endWatch struct {
+	c  *guardCall
+	op transport.StreamOpBatch
+	md metadata.List
+
+	mu sync.Mutex // a leaf
+	// Guarded by mu.
+	ended bool
+	err   error
+	to    *loan // with which the filter has passed the operation on
+}
+
+// errStreamEnded is why a call is cancelled whose stream has ended without an error.
+var errStreamEnded = errors.New("the stream has ended")
+
+// watchEnd begins to watch the stream, if the filter still keeps the operation.
+// cause is the event of its batch. The caller holds a reference.
+func (c *guardCall) watchEnd(cause trace.EventID) {
+	e := c.stream.Load()
+	if e == nil {
+		e = &endWatch{c: c}
+		if !c.stream.CompareAndSwap(nil, e) {
+			e = c.stream.Load()
+		}
+	}
+	if e.claim(cause) {
+		c.owner.Ref()
+		batchDown(c.next, &e.op)
+	}
+}
+
+// claim makes e ready, unless somebody did or there is nothing to watch. Who finds the
+// bit set before e is ready waits for the lock.
+func (e *endWatch) claim(cause trace.EventID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		w := e.c.load()
+		if !w.at(entered).Has(transport.OpRecvTrailingMetadata) || w.has(watched) {
+			return false
+		}
+		if e.c.swap(w, w|watched) {
+			break
+		}
+	}
+	e.md.Reset()
+	e.op = transport.StreamOpBatch{Ops: transport.OpRecvTrailingMetadata, Cause: cause}
+	e.op.RecvTrailingMetadata = transport.RecvTrailingMetadata{MD: &e.md, Ready: e}
+	e.ended, e.err, e.to = false, nil, nil
+	return true
+}
+
+// Run is told of the end.
+func (e *endWatch) Run(err error) {
+	c, owner := e.c, e.c.owner
+	c.streamEnded.Store(true)
+	e.mu.Lock()
+	e.ended, e.err = true, err
+	e.mu.Unlock()
+	e.deliver()
+	if c.load().at(entered).Has(transport.OpRecvTrailingMetadata) {
+		if err == nil {
+			err = errStreamEnded
+		}
+		c.cancel(&transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err, Cause: e.op.Cause})
+	}
+	owner.Unref()
+}
+
+// pass takes note that the filter has passed the operation on, with l.
+func (e *endWatch) pass(l *loan) {
+	e.mu.Lock()
+	e.to = l
+	e.mu.Unlock()
+	e.deliver()
+}
+
+// deliver tells the filter of the end, once, if that has come, the filter has asked and
+// all else that is received has come back.
+func (e *endWatch) deliver() {
+	e.mu.Lock()
+	l := e.to
+	if !e.ended || l == nil || e.c.load().at(below)&beforeEnd != 0 {
+		e.mu.Unlock()
+		return
+	}
+	e.to = nil
+	e.mu.Unlock()
+	l.op.RecvTrailingMetadata.MD.CopyFrom(&e.md)
+	l.op.Cause = e.op.Cause
+	e.c.back(l, transport.OpRecvTrailingMetadata, e.err)
 }

@@ -159,7 +159,7 @@ func TestNewCallInAGuard(t *testing.T) {
 		end.RecvTrailingMetadata.Ready = endFunc(func(error) {})
 		c.StartBatch(end)
 		k.Next.StartBatch(k.kept[0])
-		c.lentBelow[0].op.RecvTrailingMetadata.Ready.Run(nil)
+		c.stream.Load().Run(nil)
 		c.Reset()
 		if err := c.Init(&CallArgs{Owner: owner}); err != nil {
 			t.Fatal(err)

@@ -24,7 +24,7 @@ import (
 //	│ floor.go      what the filter takes for next     │
 //	│ ways.go       where each operation is            │
 //	│ fault.go      the end of a call by a broken rule │
-//	│ grace.go      how long a filter may keep things  │
+//	│ grace.go      the end, and what is kept then     │
 //	└────────────────────┬─────────▲───────────────────┘
 //	                     ▼         │
 //	                 the element below
@@ -48,8 +48,8 @@ import (
 // told from the next one in the same memory as long as that has not begun; then it is
 // a fault in that one. A filter that keeps an operation of a client's call that nobody
 // cancels is taken for one that waits for something, also when the stream has ended.
-// Who closes a channel of layer 4 cancels its calls. On a server a filter that keeps
-// recv_trailing_metadata itself hides the end of the stream, from everybody.
+// Who closes a channel of layer 4 cancels its calls. On a server the end of the stream
+// cancels what the filter has kept of recv_trailing_metadata.
 //
 // A guard costs nothing where there is none: only filters that were registered with
 // [Registration.Contained] have one. With one a call still allocates nothing.

@@ -32,11 +32,12 @@ type guardCall struct {
 	streamEnded atomic.Bool // and so a server's call is over
 
 	ops       [opKinds]opState
-	lent      [opKinds]*loan // to the filter, by bit of lentUp; made when first used
-	lentBelow [opKinds]*loan // the same of lentDown
-	ended     *loan          // one that has come back; owned by whoever runs a callback
+	lent      [opKinds]*loan    // to the filter, by bit of lentUp; made when first used
+	lentBelow [belowLoans]*loan // the same of lentDown
+	ended     *loan             // one that has come back; owned by whoever runs a callback
 
-	grace grace
+	stream atomic.Pointer[endWatch] // of a server's; made when it is first needed
+	grace  grace
 }
 
 // An opState is what a guard knows of one operation, beside its place.
@@ -157,11 +158,14 @@ func (c *guardCall) StartBatch(b *transport.StreamOpBatch) {
 	if ops == 0 {
 		return
 	}
-	l := c.lend(b, ops)
+	l, cause := c.lend(b, ops), b.Cause
 	if c.enter(ops) {
 		c.give(&l.op)
 	} else {
 		c.refuse(&l.op, ops)
+	}
+	if c.server && c.load().at(entered).Has(transport.OpRecvTrailingMetadata) {
+		c.watchEnd(cause)
 	}
 	c.leave(l)
 }

@@ -77,7 +77,7 @@ func parallelCall(t *testing.T, seed uint64) {
 	cancel := func() {
 		c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
 	}
-	if err := c.Begin(callstacktest.Client.Args()); err != nil {
+	if err := c.Begin(callstacktest.Side(seed % 2).Args()); err != nil {
 		cancel()
 	}
 	var running atomic.Int32

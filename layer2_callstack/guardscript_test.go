@@ -207,7 +207,7 @@ func randomCalls(t *testing.T, seed uint64) {
 		if c == nil || c.Spent() {
 			c = callstacktest.NewCall(s)
 		}
-		call := &randomScript{rng: rng, call: c, recycled: c.Recycled()}
+		call := &randomScript{rng: rng, side: callstacktest.Side(seed % 2), call: c, recycled: c.Recycled()}
 		streams := tr.Streams()
 		call.stream = streams[len(streams)-1]
 		call.run()
@@ -227,6 +227,7 @@ func randomCalls(t *testing.T, seed uint64) {
 // A randomScript is a call that goes as chance wants.
 type randomScript struct {
 	rng      *rand.Rand
+	side     callstacktest.Side
 	call     *callstacktest.Call
 	stream   *callstacktest.Stream
 	recycled int
@@ -302,7 +303,7 @@ func (s *randomScript) cancel() {
 }
 
 func (s *randomScript) run() {
-	if err := s.call.Begin(callstacktest.Client.Args()); err != nil {
+	if err := s.call.Begin(s.side.Args()); err != nil {
 		s.cancel()
 	}
 	pool := transport.OpsSend | transport.OpsRecv

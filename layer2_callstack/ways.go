@@ -45,6 +45,15 @@ const (
 	over                               // a cancel has passed the floor, or a server's stream has ended
 )
 
+const (
+	// belowLoans is how many loans to the element below have a bit.
+	belowLoans = opKinds - 1
+
+	// watched is the bit behind them: the guard has asked below for the end of the
+	// stream, and the filter has not yet. See grace.go.
+	watched ways = 1 << (lentDown + belowLoans)
+)
+
 // busyMask is what keeps a block from being recycled: operations on their way, calls
 // of the filter's StartBatch, a callback.
 const busyMask = (1<<overdue - 1) | (1<<flags - 1<<giving) | running
@@ -75,8 +84,11 @@ func (w ways) release(ops transport.OpSet) ways {
 // all are.
 func (w ways) free(p place) ways {
 	used := w >> p
-	if p == lentUp {
+	switch p {
+	case lentUp:
 		used |= w >> giving
+	case lentDown:
+		used |= 1 << belowLoans
 	}
 	unused := ^used & (1<<opKinds - 1)
 	return unused & -unused << p

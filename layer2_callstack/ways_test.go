@@ -57,7 +57,7 @@ func TestNext(t *testing.T) {
 // TestPlaces: the sets and flags of the word do not touch each other.
 func TestPlaces(t *testing.T) {
 	all := transport.OpsSend | transport.OpsRecv
-	seen := live | running | broken | over
+	seen := live | running | broken | over | watched
 	for _, p := range []place{entered, below, returned, ending, due, overdue, begun} {
 		w := ways(0).put(p, all)
 		if seen&w != 0 || w.at(p) != all || w.take(p, all) != 0 {
@@ -68,9 +68,9 @@ func TestPlaces(t *testing.T) {
 		}
 		seen |= w
 	}
-	for _, p := range []place{lentDown, lentUp} {
+	for p, n := range map[place]int{lentDown: belowLoans, lentUp: opKinds} {
 		var w ways
-		for range opKinds {
+		for range n {
 			bit := w.free(p)
 			if bit == 0 || bit&(w|seen) != 0 {
 				t.Fatalf("loan %#x of %#x", bit, w)
@@ -78,7 +78,7 @@ func TestPlaces(t *testing.T) {
 			w |= bit
 		}
 		if got := w.free(p); got != 0 || w.busy() {
-			t.Errorf("one more than %d loans: %#x, busy %v", opKinds, got, w.busy())
+			t.Errorf("one more than %d loans: %#x, busy %v", n, got, w.busy())
 		}
 		seen |= w
 	}
@@ -93,7 +93,7 @@ func TestPlaces(t *testing.T) {
 	if got := given.free(lentUp); got != 0 || given|seen != ^ways(0) {
 		t.Errorf("one more is given than there are loans: %#x, of %#x", got, given|seen)
 	}
-	if !running.busy() || (live | broken | over).busy() {
+	if !running.busy() || (live | broken | over | watched).busy() {
 		t.Error("the wrong flag is busy")
 	}
 }

@@ -110,19 +110,26 @@ func (s *Stream) Message(m *transport.Buffer, err error) {
 
 // Trailers ends recv_trailing_metadata, and with it the stream, after fill has
 // set what was received. Outstanding headers and messages end before: as
-// Trailers-Only and with nil.
+// Trailers-Only and with nil. What is started later ends at once.
 func (s *Stream) Trailers(fill func(*metadata.List), err error) {
 	s.mu.Lock()
-	s.ended = true
-	if b := s.recv[recvHeaders]; b != nil {
-		b.RecvInitialMetadata.TrailersOnly = true
-	}
-	s.endLocked(recvHeaders, err)
-	s.endLocked(recvMessage, err)
+	s.ended, s.endErr = true, err
 	if b := s.recv[recvTrailers]; b != nil && fill != nil {
 		fill(b.RecvTrailingMetadata.MD)
 	}
-	s.endLocked(recvTrailers, err)
+	s.mu.Unlock()
+	s.endRest()
+}
+
+// endRest ends what is to be received of a stream that has ended.
+func (s *Stream) endRest() {
+	s.mu.Lock()
+	if b := s.recv[recvHeaders]; b != nil {
+		b.RecvInitialMetadata.TrailersOnly = true
+	}
+	s.endLocked(recvHeaders, s.endErr)
+	s.endLocked(recvMessage, s.endErr)
+	s.endLocked(recvTrailers, s.endErr)
 	s.mu.Unlock()
 	s.deliver()
 }

@@ -26,7 +26,8 @@ type Stream struct {
 	compressed bool // the flag of message
 	cancelErr  error
 	cancelFrom trace.EventID // the event of the cancel
-	ended      bool          // recv_trailing_metadata was delivered
+	ended      bool          // Trailers was called
+	endErr     error         // with that error
 	sends      []*transport.StreamOpBatch
 	recv       [3]*transport.StreamOpBatch // headers, message, trailers
 	due        []completion
@@ -65,7 +66,7 @@ func (s *Stream) Init(owner transport.Owner, accepted transport.Accepted) {
 func (s *Stream) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.owner, s.accepted, s.cancelErr, s.ended = nil, nil, nil, false
+	s.owner, s.accepted, s.cancelErr, s.ended, s.endErr = nil, nil, nil, false, nil
 	s.cancelFrom = 0
 	s.batches, s.message = s.batches[:0], s.message[:0]
 	s.headers.Reset()
@@ -100,13 +101,16 @@ func (s *Stream) PerformBatch(b *transport.StreamOpBatch) {
 			s.recv[i] = b
 		}
 	}
-	canceled := s.cancelErr
+	canceled, ended := s.cancelErr, s.ended
 	s.mu.Unlock()
 	switch {
 	case canceled != nil:
 		s.failAll(canceled)
 	case !s.t.HoldSends:
 		s.CompleteSends(nil)
+	}
+	if ended {
+		s.endRest()
 	}
 	if s.t.OnBatch != nil {
 		s.t.OnBatch(s, b)
