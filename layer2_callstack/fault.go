@@ -97,7 +97,7 @@ func passedThrough() bool {
 		switch _, fn, _ := strings.Cut(f.Function, pkg); fn {
 		case "batchDown", "opDown", "runUp":
 			return true
-		case "(*guard).makeUser", "(*guard).giveOp", "(*guard).Destroy", "(*guard).Stop",
+		case "(*guard).giveOp", "(*guard).Destroy", "(*guard).Stop",
 			"(*guardCall).init", "(*guardCall).start", "(*guardCall).reset", "(*guardCall).give", "(*guardCall).giveBack":
 			return false
 		}

@@ -136,9 +136,6 @@ func (t *probeTrail) leave(kind int, b *transport.StreamOpBatch, id trace.EventI
 	}
 }
 
-// reset forgets a call. Nobody else refers to it any more.
-func (t *probeTrail) reset() { t.steps, t.latest = [probeKinds]probeStep{}, 0 }
-
 // linkProbes gives the probes among elems one trail.
 func linkProbes(elems []CallElem) {
 	trail := &probeTrail{}
@@ -166,7 +163,6 @@ func (c *probeCall) Init(args *CallArgs) error {
 func (c *probeCall) Reset() {
 	c.emit(&trace.Event{Op: "element.destroy"})
 	c.args = nil
-	c.trail.reset()
 	for i := range c.slots {
 		s := &c.slots[i]
 		s.orig, s.batch, s.text = nil, nil, ""
