@@ -101,45 +101,52 @@ func TestGuardBelowAGuardPanicsOn(t *testing.T) {
 // TestGuardKeepsNoTime: a filter that keeps something after a cancel wins no time by
 // what comes meanwhile, and what comes later has a time of its own.
 func TestGuardKeepsNoTime(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var kept []*transport.StreamOpBatch
-		r := newRig(t, callstacktest.Client, &rogue{batch: func(c *rogueCall, b *transport.StreamOpBatch) {
-			if b.Ops.Has(transport.OpCancelStream) {
-				c.Next.StartBatch(b)
-				return
-			}
-			kept = append(kept, b)
-		}})
-		cancel := func(c *callstacktest.Call) {
-			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
+	for name, cancels := range map[string]int{"one cancel": 1, "many cancels": 10} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { keepAfterACancel(t, cancels) })
+		})
+	}
+}
+
+func keepAfterACancel(t *testing.T, cancels int) {
+	var kept []*transport.StreamOpBatch
+	r := newRig(t, callstacktest.Client, &rogue{batch: func(c *rogueCall, b *transport.StreamOpBatch) {
+		if b.Ops.Has(transport.OpCancelStream) {
+			c.Next.StartBatch(b)
+			return
 		}
-		c := callstacktest.NewCall(r.stack)
-		if err := c.Begin(r.side.Args()); err != nil {
-			t.Fatal(err)
-		}
-		message := c.Do(transport.OpRecvMessage)
+		kept = append(kept, b)
+	}})
+	cancel := func(c *callstacktest.Call) {
+		c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errCancel })
+	}
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	message := c.Do(transport.OpRecvMessage)
+	cancel(c)
+	time.Sleep(time.Second / 2)
+	headers := c.Do(transport.OpRecvInitialMetadata)
+	kept[0].RecvMessage.Ready.Run(errCancel) // in time
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if message.GotMessage.Err() != errCancel || headers.GotHeaders.Count() != 0 {
+		t.Errorf("after 1.5 s the message ended with %v, the headers with %v", message.GotMessage.Err(), headers.GotHeaders.Err())
+	}
+	for range cancels - 1 {
 		cancel(c)
-		time.Sleep(time.Second / 2)
-		headers := c.Do(transport.OpRecvInitialMetadata)
-		kept[0].RecvMessage.Ready.Run(errCancel) // in time
-		time.Sleep(time.Second)
-		synctest.Wait()
-		if message.GotMessage.Err() != errCancel || headers.GotHeaders.Count() != 0 {
-			t.Errorf("after 1.5 s the message ended with %v, the headers with %v", message.GotMessage.Err(), headers.GotHeaders.Err())
-		}
-		for range 10 {
-			cancel(c)
-			time.Sleep(time.Second / 10)
-		}
-		synctest.Wait()
-		if err := headers.GotHeaders.Err(); err == nil || !strings.Contains(err.Error(), "kept recv_initial_metadata after the call was cancelled") {
-			t.Errorf("after 2.5 s the headers ended with %v", err)
-		}
-		c.Unref()
-		if c.Recycled() != 1 {
-			t.Error("the block did not come back")
-		}
-	})
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if err := headers.GotHeaders.Err(); err == nil || !strings.Contains(err.Error(), "kept recv_initial_metadata after the call was cancelled") {
+		t.Errorf("after 2.5 s the headers ended with %v", err)
+	}
+	c.Unref()
+	if c.Recycled() != 1 {
+		t.Error("the block did not come back")
+	}
 }
 
 // TestGuardOldCallbacks: the callback of a batch that has ended is none of a later one,

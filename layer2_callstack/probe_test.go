@@ -122,6 +122,41 @@ func TestProbeTakesTheCauseOfTheTransport(t *testing.T) {
 	}
 }
 
+// TestProbeOfACancel: what a filter starts by itself comes of what it was last told.
+func TestProbeOfACancel(t *testing.T) {
+	rec := trace.NewRecorder(trace.LevelEvents)
+	tr := &callstacktest.Transport{}
+	b := callstack.NewBuilder("TEST")
+	b.Add(&rogue{batch: instead(transport.OpRecvInitialMetadata, func(c *rogueCall, done transport.Done, err error) {
+		callstack.Cancel(c.Next, errLost)
+		done.Run(err)
+	})})
+	b.Add(connected.New()).Terminal()
+	s, err := b.Build(callstack.ChannelArgs{Transport: tr, Trace: rec.Endpoint("client", "server")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := callstacktest.NewCall(s)
+	for call, ops := range []transport.OpSet{transport.OpRecvInitialMetadata, transport.OpRecvInitialMetadata | transport.OpRecvMessage} {
+		skip := len(rec.Events())
+		if err := c.Begin(callstack.CallArgs{CallID: 7}); err != nil {
+			t.Fatal(err)
+		}
+		c.Do(ops)
+		tr.Streams()[0].Headers(nil, nil)
+		c.Unref()
+		var told trace.EventID
+		for _, e := range rec.Events()[skip:] {
+			switch {
+			case e.Op == "op.up" && e.Component == "filter:connected" && told == 0:
+				told = e.ID
+			case e.Op == "op.down" && e.Text == "cancel_stream" && e.Cause != told:
+				t.Errorf("call %d: the cancel comes of event %d, want %d", call, e.Cause, told)
+			}
+		}
+	}
+}
+
 // TestProbeFollowsTheContract runs whole calls of each shape through probes.
 func TestProbeFollowsTheContract(t *testing.T) {
 	tr := &callstacktest.Transport{}
@@ -133,6 +168,18 @@ func TestProbeFollowsTheContract(t *testing.T) {
 		}
 		b := c.Do(transport.OpsSend | transport.OpsRecv)
 		tr.Streams()[0].Trailers(nil, nil)
+		tr.HoldSends = true
+		var sends []*callstacktest.Batch
+		for _, op := range []transport.OpSet{transport.OpSendTrailingMetadata, transport.OpSendMessage, transport.OpSendInitialMetadata} {
+			sends = append(sends, c.Do(op))
+		}
+		tr.Streams()[0].CompleteSends(nil)
+		for _, b := range sends {
+			if b.Sent.Count() != 1 {
+				t.Errorf("%q ended %d times", b.Ops, b.Sent.Count())
+			}
+		}
+		tr.HoldSends = false
 		c.Do(transport.OpCancelStream)
 		if got := strings.Join(b.Order(), " "); got != "sent headers message trailers" {
 			t.Errorf("callbacks ran in the order %q", got)
