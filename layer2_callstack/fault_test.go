@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -22,6 +23,25 @@ func TestPanicked(t *testing.T) {
 		if got := panicked(errors.New(text)); got.Error() != want {
 			t.Errorf("%d bytes became %q", len(text), got)
 		}
+	}
+}
+
+// TestFaultLogAtOnce: filters of several calls may break at the same time. It is for the
+// race detector.
+func TestFaultLogAtOnce(t *testing.T) {
+	var log bytes.Buffer
+	l := NewFaultLog(slog.New(slog.NewTextHandler(&log, nil)))
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 20 {
+				l.report(string(rune('a'+i%4)), "is to blame")
+			}
+		})
+	}
+	wg.Wait()
+	if got := strings.Count(log.String(), "level=WARN"); got != 4 {
+		t.Errorf("%d warnings of 4 filters", got)
 	}
 }
 

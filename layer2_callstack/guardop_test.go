@@ -3,6 +3,7 @@ package callstack_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -159,5 +160,23 @@ func TestGuardTransportOpsPassedOnLate(t *testing.T) {
 				t.Errorf("the transport got %d operations, want 2; the log has %q, want %q", got, &r.log, tc.want)
 			}
 		})
+	}
+}
+
+// TestGuardTransportOpsAtOnce: they may come at the same time. It is for the race
+// detector.
+func TestGuardTransportOpsAtOnce(t *testing.T) {
+	r := newRig(t, callstacktest.Server, &rogue{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				r.stack.StartTransportOp(&transport.Op{Goaway: &transport.Goaway{}})
+			}
+		})
+	}
+	wg.Wait()
+	if got := len(r.tr.Ops()); got != 200 || r.log.Len() != 0 {
+		t.Errorf("the transport got %d operations, want 200; the log has %q", got, &r.log)
 	}
 }

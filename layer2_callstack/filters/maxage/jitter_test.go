@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	transport "github.com/strata-grpc/strata/layer1_transport"
+	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
 
 // TestJitter checks the bounds of a connection's age, and that ages are spread
@@ -48,3 +51,26 @@ func TestJitter(t *testing.T) {
 		}
 	}
 }
+
+// TestTimerBehindDestroy: a timer that fired a moment before Destroy does nothing more,
+// and begins no grace.
+func TestTimerBehindDestroy(t *testing.T) {
+	ch := &channel{cfg: Config{MaxConnectionAge: time.Hour, MaxConnectionAgeGrace: time.Hour}}
+	ch.Next = &untouched{t: t}
+	ch.start(func() float64 { return 0 })
+	ch.Destroy()
+	ch.timers.Add(1) // as if it had not been stopped
+	ch.fire()
+	if ch.timer.Stop() {
+		t.Error("the grace has begun")
+	}
+	ch.timers.Wait()
+}
+
+// An untouched element is given nothing.
+type untouched struct {
+	callstack.ChannelElem
+	t *testing.T
+}
+
+func (u *untouched) StartTransportOp(op *transport.Op) { u.t.Errorf("passed on %+v", op) }
