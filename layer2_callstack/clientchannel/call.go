@@ -31,9 +31,10 @@ type call struct {
 	args  *callstack.CallArgs
 	timed bool // the channel watches the deadline
 
-	again int // attempts that came to nothing; written by whoever set busy
-
-	spent bool // a filter of a connection broke a rule; written like again, and by Reset
+	// Written by whoever set busy.
+	again int  // attempts that came to nothing
+	asked bool // a picker has let it wait: the next one is why it goes on
+	spent bool // a filter of a connection broke a rule; written by Reset, too
 
 	// Atomic: nil until the held batches have gone down. From then on batches
 	// need no lock.
@@ -43,7 +44,6 @@ type call struct {
 	// Guarded by mu.
 	busy    bool                // a goroutine is at work
 	queued  bool                // in the list of ch.queue
-	asked   bool                // a picker has let it wait: the next one is why it goes on
 	err     error               // why the call fails here; set once
 	errFrom trace.EventID       // the event that err comes of, 0 without a trace
 	attempt *subchannel.Attempt // holds one of its references

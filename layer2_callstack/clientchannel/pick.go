@@ -94,11 +94,9 @@ var pickNames = [...]string{"queue", "complete", "fail", "drop"}
 // the new picker, another one because of its batch.
 func (c *call) tracePick(first *transport.StreamOpBatch, box *pickerBox, r *balancer.PickResult) {
 	cause := first.Cause
-	c.mu.Lock()
 	if c.asked {
 		cause = box.event
 	}
-	c.mu.Unlock()
 	text := "invalid"
 	if int(r.Kind) < len(pickNames) {
 		text = pickNames[r.Kind]
