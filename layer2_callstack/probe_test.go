@@ -3,7 +3,9 @@ package callstack_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
@@ -189,4 +191,28 @@ func TestProbeFollowsTheContract(t *testing.T) {
 			t.Fatalf("call %d: the block was recycled %d times", use, c.Recycled())
 		}
 	}
+}
+
+// TestProbeAtOnce: what goes down and what comes up at the same time. It is for the race
+// detector.
+func TestProbeAtOnce(t *testing.T) {
+	tr := &callstacktest.Transport{}
+	c, _, _ := traced(t, tr)
+	if err := c.Begin(callstack.CallArgs{CallID: 7}); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for _, op := range []transport.OpSet{transport.OpSendMessage, transport.OpRecvMessage} {
+		wg.Go(func() {
+			for range 200 {
+				b := c.Do(op)
+				tr.Streams()[0].Message(nil, nil)
+				for len(b.Order()) == 0 {
+					runtime.Gosched() // the other one runs it
+				}
+			}
+		})
+	}
+	wg.Wait()
+	c.Unref()
 }
