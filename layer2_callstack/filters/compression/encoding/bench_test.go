@@ -50,9 +50,8 @@ func BenchmarkCompress(b *testing.B) {
 	}
 }
 
-// BenchmarkInflateLongest is how long the longest message that is accepted by
-// default keeps the goroutine that reads from the connection: zeros, of which 4 KB
-// arrive, and records, of which 700 KB do.
+// BenchmarkInflateLongest is how long the longest message takes that is accepted by
+// default: zeros, of which 4 KB arrive, and records, of which 700 KB do.
 func BenchmarkInflateLongest(b *testing.B) {
 	const longest = 4 << 20
 	for name, plain := range map[string]*transport.Buffer{
