@@ -116,56 +116,128 @@ func TestLimitWhileInflating(t *testing.T) {
 	})
 }
 
-// inflating reports whether a goroutine inflates messages.
+// inflating reports whether a goroutine inflates a message.
 func inflating() bool {
 	p := make([]byte, 1<<20)
-	return bytes.Contains(p[:runtime.Stack(p, true)], []byte("compression.(*line).work"))
+	return bytes.Contains(p[:runtime.Stack(p, true)], []byte("compression.(*call).inflateAway"))
 }
 
-// TestCloseWhileInflating: none of the goroutines that inflate is left when Close and
-// Stop have returned, and no call hangs.
+// TestCloseWhileInflating: none of the goroutines that inflate is left when Close of the
+// client, or Stop of the server, has returned, and no call hangs.
 func TestCloseWhileInflating(t *testing.T) {
-	loops := 500
+	loops := 200
 	if testing.Short() {
 		loops = 20
 	}
-	payload, met := make([]byte, 1<<20), 0
-	for range loops {
-		synctest.Test(t, func(t *testing.T) {
-			f, ctx := newMemFixture(t, new(echo), gzipBothWays()), within(t)
-			var wg sync.WaitGroup
-			for range 4 {
-				wg.Go(func() {
-					stream, err := f.client.ServerStream(ctx, &testpb.Request{Payload: payload, Responses: 10})
-					for err == nil {
-						_, err = stream.Recv()
+	for name, tc := range map[string]struct {
+		exchange func(f *fixture, ctx context.Context, long []byte) error
+		end      func(f *fixture)
+	}{
+		"client": {receiveLong, func(f *fixture) { _ = f.cc.Close(); f.server.Stop() }}, // which has a long request
+		"server": {sendLong, func(f *fixture) { f.server.Stop() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			long, met := make([]byte, 1<<20), 0
+			for range loops {
+				synctest.Test(t, func(t *testing.T) {
+					f, ctx := newMemFixture(t, new(echo), gzipBothWays()), within(t)
+					var wg sync.WaitGroup
+					for range 4 {
+						wg.Go(func() {
+							err := tc.exchange(f, ctx, long)
+							if code := status.CodeOf(err); err != nil && err != io.EOF && code != status.Canceled && code != status.Unavailable {
+								t.Errorf("a call ended with %v", err)
+							}
+						})
 					}
-					if err == io.EOF {
-						return
+					for range 200 {
+						if runtime.Gosched(); inflating() {
+							met++
+							break
+						}
 					}
-					if code := status.CodeOf(err); code != status.Canceled && code != status.Unavailable {
-						t.Errorf("a call ended with %v", err)
+					tc.end(f)
+					if inflating() {
+						t.Error("a goroutine still inflates a message")
 					}
+					_ = f.cc.Close()
+					wg.Wait()
 				})
 			}
-			for range 200 {
-				if runtime.Gosched(); inflating() {
-					met++
-					break
-				}
+			if met == 0 {
+				t.Errorf("no message was at work in %d times", loops)
 			}
-			_ = f.cc.Close()
-			f.server.Stop()
-			if inflating() {
-				t.Error("a goroutine still inflates a message")
-			}
-			wg.Wait()
+			t.Logf("messages were at work in %d of %d times", met, loops)
 		})
 	}
-	if met == 0 {
-		t.Errorf("no message was at work in %d times", loops)
+}
+
+// receiveLong receives messages that are long until the call ends.
+func receiveLong(f *fixture, ctx context.Context, long []byte) error {
+	stream, err := f.client.ServerStream(ctx, &testpb.Request{Payload: long, Responses: 10})
+	for err == nil {
+		_, err = stream.Recv()
 	}
-	t.Logf("messages were at work in %d of %d times", met, loops)
+	return err
+}
+
+// sendLong sends messages that are long, until the call ends.
+func sendLong(f *fixture, ctx context.Context, long []byte) error {
+	stream, err := f.client.ClientStream(ctx)
+	if err != nil {
+		return err
+	}
+	for range 10 {
+		if err := stream.Send(&testpb.Request{Payload: long}); err != nil {
+			break // how the call ended is for the end to say
+		}
+	}
+	_, err = stream.CloseAndRecv()
+	return err
+}
+
+// TestCloseWaitsForCompressors: Close and Stop return when the compressors have that
+// were at work.
+func TestCloseWaitsForCompressors(t *testing.T) {
+	for name, end := range map[string]func(f *fixture){
+		"client": func(f *fixture) { _ = f.cc.Close() },
+		"server": func(f *fixture) { f.server.Stop() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				block := make(chan struct{})
+				slow := stubs.WithCompression(stubs.CompressionConfig{Compressors: []stubs.Compressor{stuck{newCanned(), block}}, Mirror: true})
+				o := options{server: []stubs.ServerOption{slow}}
+				if name == "client" {
+					good := stubs.WithCompression(stubs.CompressionConfig{Mirror: true})
+					o = options{server: []stubs.ServerOption{good}, dial: []stubs.DialOption{slow}}
+				}
+				f := newMemFixture(t, new(echo), o)
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					_, err := f.client.Unary(within(t), &testpb.Request{Payload: orders(1 << 20)}, stubs.UseCompressor("gzip"))
+					if code := status.CodeOf(err); code != status.Canceled && code != status.Unavailable {
+						t.Errorf("the call ended with %v", err)
+					}
+				})
+				synctest.Wait()
+				ended := make(chan struct{})
+				go func() {
+					end(f)
+					close(ended)
+				}()
+				synctest.Wait()
+				select {
+				case <-ended:
+					t.Error("a compressor was still at work")
+				default:
+				}
+				close(block)
+				<-ended
+				wg.Wait()
+			})
+		})
+	}
 }
 
 // TestMessageOutlivesItsConnection: an answer that has come is not lost because the
