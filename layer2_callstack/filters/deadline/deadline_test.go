@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -212,6 +213,32 @@ func TestDeadlineRacesEnd(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestHeadersRaceCancel has a server's call cancelled as its headers come, with which the
+// timer begins. It is for the race detector.
+func TestHeadersRaceCancel(t *testing.T) {
+	for range 200 {
+		c, tr := setup(t)
+		if err := c.Begin(callstacktest.Server.Args()); err != nil {
+			t.Fatal(err)
+		}
+		b := c.Do(transport.OpRecvInitialMetadata | transport.OpRecvTrailingMetadata)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			tr.Streams()[0].Headers(func(rim *transport.RecvInitialMetadata) { rim.MD.Deadline = time.Now().Add(time.Hour) }, nil)
+		})
+		wg.Go(func() {
+			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = context.Canceled })
+		})
+		wg.Wait()
+		if n := b.GotTrailers.Count(); n != 1 {
+			t.Fatalf("recv_trailing_metadata ended %d times", n)
+		}
+		if c.Unref(); c.Recycled() != 1 {
+			t.Fatal("the timer still refers to the block")
+		}
+	}
 }
 
 // deaf is a filter below that lets no cancel through, as if the stream had ended before.

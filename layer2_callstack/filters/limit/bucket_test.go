@@ -94,6 +94,20 @@ func TestBucketKeepsTheRate(t *testing.T) {
 	}
 }
 
+// TestBucketAtOnce: of a full bucket several goroutines get what is there.
+func TestBucketAtOnce(t *testing.T) {
+	b, now := newBucket(1, 1000)
+	var taken atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { taken.Add(int64(b.drain(now))) })
+	}
+	wg.Wait()
+	if got := taken.Load(); got != 1000 {
+		t.Errorf("%d tokens were taken, want 1000", got)
+	}
+}
+
 // TestGateNeverMore: goroutines that do nothing but enter and leave find the
 // moment between looking and entering, if there is one.
 func TestGateNeverMore(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -298,6 +299,28 @@ func TestAnswerRacesEnd(t *testing.T) {
 			})
 			st.Headers(func(rim *transport.RecvInitialMetadata) { rim.MD.Deadline = time.Now().Add(time.Second) }, nil)
 			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := strings.Join(b.Order(), " "); got != "headers trailers" {
+				t.Fatalf("callbacks ran in the order %q", got)
+			}
+			f.recycled(use)
+		}
+	})
+}
+
+// TestHeadersRaceCancel has a call cancelled as its headers come, with which the hook is
+// asked. It is for the race detector.
+func TestHeadersRaceCancel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := setup(t, serverauth.Config{Process: letIn})
+		for use := 1; use <= 200; use++ {
+			b, st := f.begin()
+			var wg sync.WaitGroup
+			wg.Go(func() { headers(st) })
+			wg.Go(func() {
+				f.call.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = context.Canceled })
+			})
+			wg.Wait()
 			synctest.Wait()
 			if got := strings.Join(b.Order(), " "); got != "headers trailers" {
 				t.Fatalf("callbacks ran in the order %q", got)
