@@ -371,3 +371,23 @@ func TestDisconnectWhileAsked(t *testing.T) {
 		r.end(t)
 	})
 }
+
+// TestNextCallIsAsked: a call after one that was cancelled, in the same block, sends what
+// its credentials say, as any other.
+func TestNextCallIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, config(&fake{fields: token("a")}), nil)
+		r.begin(t)
+		r.call.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = errors.New("enough") })
+		r.call.Unref()
+		r.start(t)
+		synctest.Wait()
+		if got := r.sent(); got != "own=1 a=SECRET" {
+			t.Errorf("the next call sent %q", got)
+		}
+		r.stream().Trailers(nil, nil)
+		if r.call.Unref(); r.call.Recycled() != 2 {
+			t.Errorf("the block was recycled %d times", r.call.Recycled())
+		}
+	})
+}

@@ -215,8 +215,8 @@ func TestChances(t *testing.T) {
 			c.Do(transport.OpSendInitialMetadata, func(b *callstacktest.Batch) { b.SendHeaders.Append(faultinjection.HeaderAbort, code) })
 			if err := tr.Streams()[0].Canceled(); err != nil {
 				aborted++
-				if got := status.CodeOf(err); got != status.Unauthenticated {
-					t.Errorf("a call ended with %v", got)
+				if status.CodeOf(err) != status.Unauthenticated || err.Error() != "fault_injection: fault injected by the client" {
+					t.Errorf("a call ended with %v", err)
 				}
 			}
 			c.Unref()

@@ -308,6 +308,27 @@ func TestAnswerRacesEnd(t *testing.T) {
 	})
 }
 
+// TestMessageOfACallThatEnds: a message that came while the hook is asked goes up behind
+// the headers, also where those say that the call has ended.
+func TestMessageOfACallThatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, hook, _, b, st := ask(t, 0)
+		m := f.call.Do(transport.OpRecvMessage)
+		st.Message(transport.NewBuffer(0), nil)
+		if m.GotMessage.Count() != 0 {
+			t.Error("the message went up before the headers")
+		}
+		st.Trailers(nil, nil)
+		if m.GotMessage.Count() != 1 || m.RecvMessage.Message == nil || b.GotTrailers.Count() != 1 {
+			t.Errorf("the message ended %d times, the call %d times", m.GotMessage.Count(), b.GotTrailers.Count())
+		}
+		m.RecvMessage.Message.Release()
+		hook.answer <- nil
+		synctest.Wait()
+		f.recycled(1)
+	})
+}
+
 // TestHeadersRaceCancel has a call cancelled as its headers come, with which the hook is
 // asked. It is for the race detector.
 func TestHeadersRaceCancel(t *testing.T) {
