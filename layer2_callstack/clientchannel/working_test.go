@@ -65,6 +65,19 @@ func (w *world) connectAll(addrs ...string) {
 	synctest.Wait()
 }
 
+// inUse returns the stream of connection i that has batches: one that was used before,
+// or another, as the pool wants.
+func (w *world) inUse(i int) *callstacktest.Stream {
+	w.t.Helper()
+	for _, s := range w.transport(i).Streams() {
+		if len(s.Batches()) > 0 {
+			return s
+		}
+	}
+	w.t.Fatal("no stream is in use")
+	return nil
+}
+
 // nested wants batches to come to the streams one at a time, and then does f.
 func nested(t *testing.T, f func(s *callstacktest.Stream, b *transport.StreamOpBatch)) func(*callstacktest.Stream, *transport.StreamOpBatch) {
 	inside := 0
@@ -377,7 +390,7 @@ func TestNewCallInABlock(t *testing.T) {
 		w.connectAll("a:1")
 		call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Minute)})
 		b := call.Do(opsUnary)
-		endStream(w.transport(0).Streams()[0], errDraining)
+		endStream(w.inUse(0), errDraining)
 		wantPending(t, b)
 		call.Do(transport.OpCancelStream, cancelWith(status.Error(status.Canceled, "enough")))
 		wantCode(t, b, status.Canceled)
@@ -388,26 +401,24 @@ func TestNewCallInABlock(t *testing.T) {
 			}
 			b = call.Do(opsUnary)
 			lost := &transport.Error{Code: status.Unavailable, Layer: "fake", Reason: "connection lost"}
-			streams := w.transport(0).Streams()
-			endStream(streams[len(streams)-1], lost)
+			endStream(w.inUse(0), lost)
 			if err := wantCode(t, b, status.Unavailable); err != lost {
 				t.Errorf("the next call ended with %v", err)
 			}
 			call.Unref()
 		}
-		streams := w.transport(0).Streams()
 		if err := call.Begin(callstack.CallArgs{}); err != nil {
 			t.Fatal(err)
 		}
 		b = call.Do(opsUnary &^ transport.OpSendMessage) // another call's message is not released
-		endStream(streams[len(streams)-1], nil)
+		endStream(w.inUse(0), nil)
 		wantCode(t, b, status.OK)
 		call.Unref()
 		if err := call.Begin(callstack.CallArgs{}); err != nil {
 			t.Fatal(err)
 		}
 		b = call.Do(opsUnary)
-		endStream(streams[len(streams)-1], errDraining)
+		endStream(w.inUse(0), errDraining)
 		wantPending(t, b) // it is picked again, as any that is refused
 		w.ch.StartTransportOp(&transport.Op{Disconnect: errors.New("bye")})
 		wantCode(t, b, status.Unavailable)
