@@ -128,7 +128,7 @@ func (c *call) expectEnd(b *transport.StreamOpBatch) {
 func (c *call) holdLocked(b *transport.StreamOpBatch) {
 	if b.Ops.Has(transport.OpCancelStream) && c.attempt == nil {
 		if c.err == nil {
-			c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
+			c.err, c.errFrom = c.ch.cancelError(b.CancelErr, c.held.initial() != nil), b.Cause
 		}
 		if b.Ops == transport.OpCancelStream {
 			return

@@ -34,11 +34,11 @@ func (c *call) watchDeadline() {
 func (c *call) onDeadline() {
 	owner := c.args.Owner
 	c.mu.Lock()
-	waiting := c.attempt == nil
+	waiting, asked := c.attempt == nil, c.held.initial() != nil
 	c.mu.Unlock()
 	err := error(deadlineError("the deadline passed"))
 	if waiting {
-		err = c.ch.waitError(context.DeadlineExceeded)
+		err = c.ch.waitError(context.DeadlineExceeded, asked)
 	}
 	b := &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err}
 	if sink := c.ch.cfg.Trace; sink != nil {

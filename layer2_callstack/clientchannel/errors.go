@@ -54,8 +54,14 @@ func deadlineError(reason string) *transport.Error {
 }
 
 // waitError is how a call ends at its deadline without a connection: the last
-// error of one says why there was none.
-func (c *ClientChannel) waitError(cause error) error {
+// error of one says why there was none. asked is false where nobody has asked for
+// one, so that nothing is wrong with the network.
+func (c *ClientChannel) waitError(cause error, asked bool) error {
+	if !asked {
+		e := deadlineError("the deadline passed before the call came to the channel: a filter above kept it, or the application had not sent headers")
+		e.Progress, e.Cause = transport.ProgressNotSent, cause
+		return e
+	}
 	e := deadlineError("the deadline passed while the call waited for a connection to " + c.target.Raw)
 	e.Progress, e.Cause = transport.ProgressNotSent, cause
 	if last := c.LastError(); last != nil {
@@ -64,8 +70,9 @@ func (c *ClientChannel) waitError(cause error) error {
 	return e
 }
 
-// cancelError is how a call ends that is cancelled before it has a connection.
-func (c *ClientChannel) cancelError(err error) error {
+// cancelError is how a call ends that is cancelled before it has a connection, which
+// it may have asked for.
+func (c *ClientChannel) cancelError(err error, asked bool) error {
 	var own *transport.Error
 	switch {
 	case err == nil:
@@ -73,7 +80,7 @@ func (c *ClientChannel) cancelError(err error) error {
 	case errors.As(err, &own) && own.Layer == Name:
 		return err // by the channel's own timer
 	case errors.Is(err, context.DeadlineExceeded): // and not a filter's code alone
-		return c.waitError(err)
+		return c.waitError(err, asked)
 	}
 	return err
 }

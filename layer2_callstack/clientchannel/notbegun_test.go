@@ -1,7 +1,9 @@
 package clientchannel
 
 import (
+	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,6 +57,29 @@ func TestCallsNotBegun(t *testing.T) {
 				call.Unref()
 				w.close()
 			})
+		})
+	}
+}
+
+// TestDeadlineAboveTheChannel: a call whose headers have not come by its deadline was
+// kept above, and the error does not send anybody to look at the network.
+func TestDeadlineAboveTheChannel(t *testing.T) {
+	for _, watched := range []bool{false, true} {
+		run(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.resolve("a:1")
+			call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Hour), DeadlineWatched: watched})
+			end := call.Do(transport.OpRecvTrailingMetadata)
+			time.Sleep(time.Hour)
+			if watched {
+				call.Do(transport.OpCancelStream, cancelWith(context.DeadlineExceeded))
+			}
+			err := wantCode(t, end, status.DeadlineExceeded)
+			if want := "a filter above kept it"; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+				t.Errorf("watched by another %v: error %q, want context.DeadlineExceeded and %q", watched, err, want)
+			}
+			call.Unref()
+			w.close()
 		})
 	}
 }

@@ -156,7 +156,7 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 	}
 	r.passed = heldBatches{}
 	if b := c.held.cancel(); b != nil {
-		c.err, c.errFrom = c.ch.cancelError(b.CancelErr), b.Cause
+		c.err, c.errFrom = c.ch.cancelError(b.CancelErr, true), b.Cause
 	}
 	if !ended {
 		cancel = &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errTakenBack, Cause: c.held.initial().Cause}
