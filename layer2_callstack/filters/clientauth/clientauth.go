@@ -12,6 +12,7 @@ import (
 	transport "github.com/strata-grpc/strata/layer1_transport"
 	"github.com/strata-grpc/strata/layer1_transport/credentials"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 )
@@ -165,9 +166,13 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 // last: so the error of the call is the one in b.
 func (c *call) cancel(b *transport.StreamOpBatch) {
 	c.mu.Lock()
+	asked := c.asking
 	stop := c.settleLocked()
 	c.cancelled = true
 	c.mu.Unlock()
+	if asked && errors.Is(b.CancelErr, context.DeadlineExceeded) {
+		b.CancelErr = c.ch.fault(status.DeadlineExceeded, b.CancelErr, "deadline passed while credentials were asked")
+	}
 	c.hold.StartBatch(c.Next, c.args, b)
 	if stop != nil {
 		stop()

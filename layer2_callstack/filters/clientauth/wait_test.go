@@ -127,6 +127,27 @@ func TestCancelWhileAsked(t *testing.T) {
 	}
 }
 
+// TestDeadlineWhileDeaf: whoever watches the deadline does not know what the call
+// waited for, and credentials that ignore their context do not say it.
+func TestDeadlineWhileDeaf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		g.deaf = true
+		r := newRig(t, config(g), nil)
+		b := r.start(t)
+		<-g.ctx
+		r.call.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = context.DeadlineExceeded })
+		err := b.GotTrailers.Err()
+		if want := "deadline passed while credentials were asked"; status.CodeOf(err) != status.DeadlineExceeded ||
+			!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
+			t.Errorf("the call ended with %v, want DEADLINE_EXCEEDED and %q", err, want)
+		}
+		g.answer <- nil
+		synctest.Wait()
+		r.over(t)
+	})
+}
+
 // TestCancelBeforeAsked: there is nothing to ask for.
 func TestCancelBeforeAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
