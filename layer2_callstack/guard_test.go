@@ -157,7 +157,7 @@ var crimes = []crime{
 			}
 		}
 	}},
-	{name: "lets a cancel drop", rule: "did not pass on cancel_stream: test: cancelled by the test", make: func(f *rogue) {
+	{name: "lets a cancel drop", rule: "callstack.Cancel it there and pass the batch on): test: cancelled by the test", make: func(f *rogue) {
 		f.batch = without(transport.OpCancelStream)
 	}, only: func(s shape) bool { return s.cancelled }},
 	{name: "cancels without an error", rule: "cancelled the call without an error", make: func(f *rogue) {

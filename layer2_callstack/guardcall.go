@@ -1,9 +1,12 @@
 package callstack
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 )
 
 // A guardCall is a guard's part of one call.
@@ -88,8 +91,25 @@ func (c *guardCall) init(args *CallArgs) (err error) {
 			err = c.breakAtInit(fault)
 		}
 	}()
-	return c.user.Init(args)
+	return c.named(c.user.Init(args))
 }
+
+// named returns err with the name of the filter, if it says nothing of itself. What
+// a server's filter says goes to the client as it stands, without names.
+func (c *guardCall) named(err error) error {
+	if err == nil || c.server {
+		return err
+	}
+	var carrier interface{ GRPCStatus() *status.Status } // allocates
+	if errors.As(err, &carrier) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &transport.Error{Code: status.Unknown, Layer: c.guard.name, Reason: "the filter refused the call", Cause: err}
+}
+
+// deafRule is what a filter breaks that answers a cancel itself, mostly one that ends
+// calls by failing all their batches.
+const deafRule = "did not pass on cancel_stream (every cancel goes to Next; to end a call, callstack.Cancel it there and pass the batch on)"
 
 // Start lets the filter start what it has to.
 func (c *guardCall) Start() {
@@ -185,7 +205,7 @@ func (c *guardCall) cancel(b *transport.StreamOpBatch) {
 		c.ways.Or(uint64(over))
 		batchDown(c.next, b)
 	default:
-		c.fail("did not pass on cancel_stream", why)
+		c.fail(deafRule, why)
 	}
 	owner.Unref()
 }

@@ -1,12 +1,15 @@
 package callstack_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	transport "github.com/strata-grpc/strata/layer1_transport"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	callstack "github.com/strata-grpc/strata/layer2_callstack"
 	"github.com/strata-grpc/strata/layer2_callstack/callstacktest"
 )
@@ -204,6 +207,39 @@ func TestGuardOldCallbacks(t *testing.T) {
 			call.Unref()
 			if call.Recycled() != 1 || !call.Spent() {
 				t.Errorf("the block came back %d times, spent %v", call.Recycled(), call.Spent())
+			}
+		})
+	}
+}
+
+// TestPlainErrorOfInit: where no code says who ended a call, the filter is named, but
+// on a server, where the text is for the client.
+func TestPlainErrorOfInit(t *testing.T) {
+	coded := &transport.Error{Code: status.Unavailable, Layer: "rogue", Reason: "no"}
+	for _, tc := range []struct {
+		name     string
+		side     callstacktest.Side
+		err, own error
+	}{
+		{"plain, on a client", callstacktest.Client, errors.New("no quota"), nil},
+		{"plain, on a server", callstacktest.Server, errors.New("no quota"), errors.New("no quota")},
+		{"with a code", callstacktest.Client, coded, coded},
+		{"of a context", callstacktest.Client, context.Canceled, context.Canceled},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := newRig(t, tc.side, &rogue{init: func(*rogueCall) error { return tc.err }})
+			c := callstacktest.NewCall(r.stack)
+			got := c.Begin(tc.side.Args())
+			c.Do(transport.OpCancelStream, func(b *callstacktest.Batch) { b.CancelErr = got })
+			c.Unref()
+			if !errors.Is(got, tc.err) || status.CodeOf(got) != status.CodeOf(tc.err) {
+				t.Errorf("Init returned %v, want one that is %v", got, tc.err)
+			}
+			if want := "rogue: the filter refused the call: no quota"; tc.own == nil && got.Error() != want {
+				t.Errorf("Init returned %q, want %q", got, want)
+			}
+			if tc.own != nil && got.Error() != tc.own.Error() {
+				t.Errorf("Init returned %q, want %q", got, tc.own)
 			}
 		})
 	}
