@@ -391,3 +391,40 @@ func TestDeafFilter(t *testing.T) {
 		})
 	}
 }
+
+// TestHeadersFailedByAFilter: a server's filter that fails the headers, and does not
+// cancel the call as it should, does not let the client wait for its deadline.
+func TestHeadersFailedByAFilter(t *testing.T) {
+	refused := &transport.Error{Code: status.PermissionDenied, Layer: "bad", Reason: "not today"}
+	fails := map[string]func(next callstack.CallElem, b *transport.StreamOpBatch){
+		"on the way up": func(next callstack.CallElem, b *transport.StreamOpBatch) {
+			if b.Ops.Has(transport.OpRecvInitialMetadata) {
+				done := b.RecvInitialMetadata.Ready
+				b.RecvInitialMetadata.Ready = doneFunc(func(error) { done.Run(refused) })
+			}
+			next.StartBatch(b)
+		},
+		"with its batch": func(next callstack.CallElem, b *transport.StreamOpBatch) {
+			if b.Ops.Has(transport.OpRecvInitialMetadata) {
+				b.Fail(refused)
+				return
+			}
+			next.StartBatch(b)
+		},
+	}
+	for name, batch := range fails {
+		for _, http := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				f := &badFilter{batch: batch}
+				f.bad.Store(true)
+				ch, _, _ := badChannelTo(t, http, nil, WithFilter(stacks.Extra{Filter: f, Before: []string{"message_size"}}))
+				start := time.Now()
+				st := badEcho(t, ch)
+				if wait := time.Since(start); st.Code != status.PermissionDenied || wait != 0 {
+					t.Errorf("%s, over http2 %v: the call ended after %v with %v %q", name, http, wait, st.Code, st.Message)
+				}
+				ch.Close()
+			})
+		}
+	}
+}
