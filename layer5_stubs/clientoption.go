@@ -14,6 +14,7 @@ import (
 	"github.com/strata-grpc/strata/layer1_transport/http2/keepalive"
 	"github.com/strata-grpc/strata/layer1_transport/metadata"
 	"github.com/strata-grpc/strata/layer1_transport/peer"
+	"github.com/strata-grpc/strata/layer1_transport/status"
 	"github.com/strata-grpc/strata/layer1_transport/trace"
 	"github.com/strata-grpc/strata/layer2_callstack/clientchannel/backoff"
 	"github.com/strata-grpc/strata/layer2_callstack/filters/faultinjection"
@@ -256,11 +257,15 @@ type callConfig struct {
 	onFinish        []func(error)
 }
 
-// apply adds what opts say.
-func (c *callConfig) apply(opts []CallOption) {
-	for _, o := range opts {
+// apply adds what opts say. One that is nil is an error, with which the call ends.
+func (c *callConfig) apply(opts []CallOption) error {
+	for i, o := range opts {
+		if o == nil {
+			return status.Newf(status.Internal, "stubs: client: call %v; leave it out", nilOption(i, len(opts))).Err()
+		}
 		o.applyCall(c)
 	}
+	return nil
 }
 
 // store gives what was asked for to whoever did: the call has ended and its

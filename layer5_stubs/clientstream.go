@@ -78,7 +78,9 @@ func newStream(ctx context.Context, desc *StreamDesc, cc *ClientConn, method str
 		ctx: ctx, cc: cc, desc: desc, method: method,
 		hasHeaders: make(chan struct{}), ended: make(chan struct{}),
 	}
-	s.cfg.apply(opts)
+	if err := s.cfg.apply(opts); err != nil {
+		return nil, err
+	}
 	if cc.trace.on() {
 		s.event = cc.trace.stub(0, "stub.stream", method, trace.DirDown, nil)
 	}

@@ -84,7 +84,11 @@ func (cc *ClientConn) Invoke(ctx context.Context, method string, args, reply any
 // invoke is the end of the chain of interceptors: it makes the call.
 func invoke(ctx context.Context, method string, args, reply any, cc *ClientConn, opts ...CallOption) error {
 	u := cc.getUnary()
-	u.apply(opts)
+	if err := u.apply(opts); err != nil {
+		u.finish(err)
+		cc.putUnary(u)
+		return err
+	}
 	if cc.trace.on() {
 		u.event = cc.trace.stub(0, "stub.invoke", method, trace.DirDown, nil)
 	}

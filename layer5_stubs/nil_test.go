@@ -116,6 +116,23 @@ func TestNilCredentialsOfACall(t *testing.T) {
 	}
 }
 
+// TestNilCallOption: it ends the call that it was given to, with its number.
+func TestNilCallOption(t *testing.T) {
+	f := newFixture(t, new(echo), options{})
+	const want = "call option number 2 of 2 is nil"
+	_, err := f.client.Unary(within(t), &testpb.Request{}, stubs.WaitForReady(true), nil)
+	if wantCode(t, err, status.Internal); !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("the call ended with %v, want %q", err, want)
+	}
+	_, err = f.client.Bidi(within(t), stubs.WaitForReady(true), nil)
+	if wantCode(t, err, status.Internal); !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("the stream ended with %v, want %q", err, want)
+	}
+	if _, err := f.client.Unary(within(t), &testpb.Request{}); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+}
+
 // TestSizesThatAreNone: a bound of 0 or less is one, except that of what a server
 // receives.
 func TestSizesThatAreNone(t *testing.T) {
