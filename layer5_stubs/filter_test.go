@@ -253,7 +253,7 @@ func TestHeadersThatCannotBeSent(t *testing.T) {
 			"a stream": func() error { return bidiOnce(t.Context(), f.client) },
 		} {
 			err := call()
-			if wantCode(t, err, status.Internal); !strings.HasSuffix(fmt.Sprint(err), "desc = sending headers") {
+			if wantCode(t, err, status.Internal); !strings.HasSuffix(fmt.Sprint(err), "desc = the server's headers cannot be sent") {
 				t.Errorf("%s: the client is told %v", name, err)
 			}
 		}

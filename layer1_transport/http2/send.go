@@ -122,6 +122,18 @@ func (s *session) sendInitial(st *stream) bool {
 	return true
 }
 
+// unsendable says which block cannot be sent. It is all that a client is told of what
+// a server has in its headers.
+func (s *session) unsendable(end bool) string {
+	switch {
+	case s.role == client:
+		return "the headers cannot be sent"
+	case end:
+		return "the server's trailers cannot be sent"
+	}
+	return "the server's headers cannot be sent"
+}
+
 // sendBlock sends a header block. On an error nothing was sent.
 func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	var now time.Time
@@ -135,7 +147,7 @@ func (s *session) sendBlock(st *stream, list *metadata.List, end bool) error {
 	block, err := s.enc.Append(s.scratch[:0], list, now)
 	s.scratch = block[:0]
 	if err != nil {
-		return s.wrapError(status.Internal, "sending headers", err)
+		return s.wrapError(status.Internal, s.unsendable(end), err)
 	}
 	dst := s.out.Small()
 	start := len(dst)

@@ -119,8 +119,10 @@ func (e *Encoder) Append(dst []byte, list *metadata.List, now time.Time) ([]byte
 // way out, whoever set it. gRPC-HTTP2 Custom-Metadata.
 func check(p metadata.Pair) error {
 	switch {
-	case !coding.ValidMetadataKey(p.Key) || coding.IsReserved(p.Key):
-		return fmt.Errorf("metadata key %s may not be sent", quote.Text(p.Key))
+	case coding.IsReserved(p.Key):
+		return fmt.Errorf("metadata key %s may not be sent: it is one of HTTP/2 or gRPC", quote.Text(p.Key))
+	case !coding.ValidMetadataKey(p.Key):
+		return fmt.Errorf("metadata key %s may not be sent: it is empty or holds something other than 0-9, a-z, hyphen, underscore and dot", quote.Text(p.Key))
 	case !coding.IsBin(p.Key) && !coding.ValidMetadataValue(p.Value):
 		return fmt.Errorf("the value of metadata key %s has a byte outside 0x20 to 0x7e; keys that end in -bin take any", quote.Text(p.Key))
 	}

@@ -244,6 +244,11 @@ func TestRefusedFields(t *testing.T) {
 			}
 		})
 	}
+	for key, why := range map[string]string{"X-Key": "other than 0-9, a-z", "": "it is empty", "te": "one of HTTP/2 or gRPC"} {
+		if _, err := NewEncoder().Append(nil, bad(key, "v"), t0); !strings.Contains(err.Error(), why) {
+			t.Errorf("the error of key %q is %v, want %q", key, err, why)
+		}
+	}
 	if _, err := NewEncoder().Append(nil, bad("x", "CANARY\n"), t0); strings.Contains(err.Error(), "CANARY") {
 		t.Errorf("the error holds the value: %v", err)
 	}
