@@ -144,22 +144,21 @@ func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 		}
 	}
 	c.giveBack(done, ops, err)
+	if w.has(broken) {
+		// The filter was told so that it can tidy up; the guard ends ops itself.
+		for {
+			w = c.load()
+			if c.swap(w, w.take(below, ops).put(ending, ops)) {
+				break
+			}
+		}
+		c.end(ops, c.fault.Load(), true)
+	}
 	if ended {
 		c.grace.watch()
 	} else if s := c.stream.Load(); s != nil {
-		s.deliver()
+		s.deliver() // which may have waited for ops
 	}
-	if !w.has(broken) {
-		return
-	}
-	// The filter was told so that it can tidy up; the guard ends ops itself.
-	for {
-		w = c.load()
-		if c.swap(w, w.take(below, ops).put(ending, ops)) {
-			break
-		}
-	}
-	c.end(ops, c.fault.Load(), true)
 }
 
 // giveBack runs a callback of the filter's.
@@ -256,10 +255,14 @@ func (l *loanTrailers) Run(err error) { (*loan)(l).end(transport.OpRecvTrailingM
 
 // end is the end of ops for who borrowed them.
 func (l *loan) end(ops transport.OpSet, err error) {
-	if l.toFilter {
-		l.call.finish(l, ops, err)
-	} else {
-		l.call.back(l, ops, err)
+	c := l.call
+	switch {
+	case l.toFilter:
+		c.finish(l, ops, err)
+	case c.load().has(watched):
+		c.stream.Load().inTurn(l, ops, err)
+	default:
+		c.back(l, ops, err)
 	}
 }
 

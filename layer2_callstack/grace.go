@@ -121,6 +121,19 @@ type endWatch struct {
 	ended bool
 	err   error
 	to    *loan // with which the filter has passed the operation on
+
+	// Guarded by mu: what has come back from below, the oldest at first, while somebody
+	// tells the filter of something else.
+	due      [opKinds]comeBack
+	first, n int
+	telling  bool
+}
+
+// A comeBack is the end of operations below.
+type comeBack struct {
+	loan *loan
+	ops  transport.OpSet
+	err  error
 }
 
 // errStreamEnded is why a call is cancelled whose stream has ended without an error.
@@ -201,5 +214,32 @@ func (e *endWatch) deliver() {
 	e.mu.Unlock()
 	l.op.RecvTrailingMetadata.MD.CopyFrom(&e.md)
 	l.op.Cause = e.op.Cause
-	e.c.back(l, transport.OpRecvTrailingMetadata, e.err)
+	e.inTurn(l, transport.OpRecvTrailingMetadata, e.err)
+}
+
+// inTurn tells the filter of the end of ops, or leaves that to who does so already: the
+// end of the stream comes from whoever asks for it, not from the transport, which runs
+// one callback of a call at a time.
+func (e *endWatch) inTurn(l *loan, ops transport.OpSet, err error) {
+	c, owner := e.c, e.c.owner
+	e.mu.Lock()
+	e.due[(e.first+e.n)%opKinds] = comeBack{l, ops, err}
+	e.n++
+	if e.telling {
+		e.mu.Unlock()
+		return
+	}
+	e.telling = true
+	owner.Ref() // the last may end the call
+	for e.n > 0 {
+		b := e.due[e.first]
+		e.due[e.first] = comeBack{}
+		e.first, e.n = (e.first+1)%opKinds, e.n-1
+		e.mu.Unlock()
+		c.back(b.loan, b.ops, b.err)
+		e.mu.Lock()
+	}
+	e.telling = false
+	e.mu.Unlock()
+	owner.Unref()
 }

@@ -93,6 +93,10 @@ func TestEndOfAKeptStream(t *testing.T) {
 			passEnd(c, kept)
 			passEnd(c, kept)
 		}), nil, errLost, ""},
+		{"one that passes all on when it is told, and panics", only(serverFirst, func(c *rogueCall, kept *transport.StreamOpBatch) {
+			c.Next.StartBatch(kept) // recv_initial_metadata comes back when the stream has told of its end
+			panic("boom")
+		}), nil, errLost, "panicked in StartBatch"},
 		{"one that ends the call itself", only(transport.OpRecvTrailingMetadata, func(_ *rogueCall, kept *transport.StreamOpBatch) {
 			kept.RecvTrailingMetadata.Ready.Run(errLost)
 		}), nil, errCancel, errLost.Error()},
@@ -192,4 +196,60 @@ func TestEndBesideTheFilter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestEndWaitsItsTurn: what a filter asks for that keeps recv_trailing_metadata does not
+// come beside another callback, as from a transport.
+func TestEndWaitsItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kept *transport.StreamOpBatch
+		var next callstack.CallElem
+		var order []string
+		passed := make(chan struct{})
+		f := &rogue{batch: func(c *rogueCall, b *transport.StreamOpBatch) {
+			done := b.OnComplete
+			switch {
+			case b.Ops == transport.OpRecvTrailingMetadata:
+				kept, next = b, c.Next
+				return
+			case b.Ops == transport.OpSendMessage:
+				b.OnComplete = doneFunc(func(err error) {
+					<-passed
+					order = append(order, "sent")
+					done.Run(err)
+				})
+			}
+			c.Next.StartBatch(b)
+		}}
+		r := newRig(t, callstacktest.Server, f)
+		c := callstacktest.NewCall(r.stack)
+		for n := range 2 {
+			if err := c.Begin(r.side.Args()); err != nil {
+				t.Fatal(err)
+			}
+			passed, order = make(chan struct{}), nil
+			end := c.Do(transport.OpRecvTrailingMetadata)
+			r.tr.Streams()[0].Trailers(nil, errLost)
+			go c.Do(transport.OpSendMessage)
+			synctest.Wait()
+			done := kept.RecvTrailingMetadata.Ready
+			kept.RecvTrailingMetadata.Ready = doneFunc(func(err error) {
+				order = append(order, "trailers")
+				done.Run(err)
+			})
+			next.StartBatch(kept)
+			close(passed)
+			synctest.Wait()
+			if got := strings.Join(order, " "); got != "sent trailers" {
+				t.Errorf("the filter's callbacks ran in the order %q", got)
+			}
+			if end.GotTrailers.Count() != 1 || end.GotTrailers.Err() != errLost {
+				t.Errorf("the call ended %d times, with %v", end.GotTrailers.Count(), end.GotTrailers.Err())
+			}
+			c.Unref()
+			if c.Recycled() != n+1 || c.Spent() || r.log.Len() != 0 {
+				t.Fatalf("recycled %d times, spent %v, log %q", c.Recycled(), c.Spent(), r.log.String())
+			}
+		}
+	})
 }
