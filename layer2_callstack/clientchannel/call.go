@@ -100,12 +100,17 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 		c.interceptEnd(b)
 	}
 	if a := c.direct.Load(); a != nil {
-		c.expectEnd(b)
-		a.Stack.StartBatch(b)
+		c.startDirect(a, b)
 		return
 	}
 	c.mu.Lock()
-	c.holdLocked(b) // work passes it on, if the attempt was published meanwhile
+	if a := c.direct.Load(); a != nil { // published meanwhile
+		// Held behind somebody at work, b could be overtaken by what finds it now.
+		c.mu.Unlock()
+		c.startDirect(a, b)
+		return
+	}
+	c.holdLocked(b)
 	if c.busy || c.queued && c.err == nil && !b.Ops.Has(transport.OpSendInitialMetadata) {
 		c.mu.Unlock()
 		return
@@ -113,6 +118,12 @@ func (c *call) StartBatch(b *transport.StreamOpBatch) {
 	owner := c.args.Owner
 	owner.Ref() // the call may end before we notice that nothing is left to do
 	c.workLocked(owner)
+}
+
+// startDirect passes b on to the attempt.
+func (c *call) startDirect(a *subchannel.Attempt, b *transport.StreamOpBatch) {
+	c.expectEnd(b)
+	a.Stack.StartBatch(b)
 }
 
 // expectEnd sees to it that the error at the end of a further attempt tells its

@@ -1,6 +1,7 @@
 package clientchannel
 
 import (
+	"cmp"
 	"math/bits"
 	"sync/atomic"
 
@@ -147,6 +148,7 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 	ended := false
 	c.attempt, r.failing, r.told, r.refused = nil, false, false, old.Conn()
 	c.again++
+	first := cmp.Or(r.passed.cancel(), c.held.cancel())
 	for _, b := range r.passed {
 		if b != nil {
 			r.restoreLocked(b)
@@ -155,8 +157,8 @@ func (c *call) takeBackLocked() (old *subchannel.Attempt, cancel *transport.Stre
 		}
 	}
 	r.passed = heldBatches{}
-	if b := c.held.cancel(); b != nil {
-		c.err, c.errFrom = c.ch.cancelError(b.CancelErr, true), b.Cause
+	if first != nil {
+		c.err, c.errFrom = c.ch.cancelError(first.CancelErr, true), first.Cause
 	}
 	if !ended {
 		cancel = &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: errTakenBack, Cause: c.held.initial().Cause}

@@ -2,6 +2,7 @@ package clientchannel
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,61 @@ func TestBatchesGoDownOneAtATime(t *testing.T) {
 		call.Unref()
 		w.close()
 	})
+}
+
+// TestLateBatchesOvertakeNothing: batches that found no stream that has begun and had to
+// wait for the lock go down before those that come later and find it.
+func TestLateBatchesOvertakeNothing(t *testing.T) {
+	run(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.holdSends = true
+		w.serve("a:1", nil)
+		w.resolve("a:1")
+		test := w.begin(callstack.CallArgs{})
+		start := test.Do(transport.OpSendInitialMetadata)
+		s := w.transport(0).Streams()[0]
+		s.CompleteSends(nil) // the stream has begun, and the next to work publishes that
+		sent := make(chan struct{})
+		w.transport(0).OnBatch = func(_ *callstacktest.Stream, b *transport.StreamOpBatch) {
+			if b.Ops == transport.OpRecvInitialMetadata {
+				<-sent // this goroutine takes its time
+			}
+		}
+		c := test.Stack.Top().(*call)
+		c.mu.Lock()
+		go test.Do(transport.OpRecvInitialMetadata)
+		waitForLock(1)
+		go func() {
+			test.Do(transport.OpSendMessage)
+			test.Do(transport.OpSendTrailingMetadata)
+			close(sent)
+		}()
+		waitForLock(2)
+		test.Ref()
+		c.workLocked(test)
+		synctest.Wait()
+		want := []transport.OpSet{transport.OpSendMessage, transport.OpSendTrailingMetadata}
+		got := slices.DeleteFunc(s.Batches(), func(ops transport.OpSet) bool { return !slices.Contains(want, ops) })
+		if !slices.Equal(got, want) {
+			t.Errorf("the stream got %v, want %v", got, want)
+		}
+		end := test.Do(transport.OpRecvTrailingMetadata)
+		endStream(s, nil)
+		s.CompleteSends(nil)
+		if wantCode(t, end, status.OK); start.Sent.Count() != 1 {
+			t.Error("the headers were not sent")
+		}
+		test.Unref()
+		w.close()
+	})
+}
+
+// waitForLock returns when n goroutines wait for a mutex.
+func waitForLock(n int) {
+	stacks := make([]byte, 1<<20)
+	for strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "[sync.Mutex.Lock") < n {
+		runtime.Gosched()
+	}
 }
 
 // TestRefusedBeforeStartBatchReturns: the call is picked again by who has passed its
@@ -317,6 +373,9 @@ func TestCancelOfAStreamThatRefuses(t *testing.T) {
 		call := w.begin(callstack.CallArgs{})
 		b := call.Do(opsUnary)
 		call.Do(transport.OpCancelStream, cancelWith(status.Error(status.Canceled, "enough")))
+		f.kept.RecvInitialMetadata.Ready.Run(errDraining)
+		call.Do(transport.OpCancelStream, cancelWith(status.Error(status.Aborted, "once more"))) // the first counts
+		f.kept.Ops &^= transport.OpRecvInitialMetadata
 		f.kept.Fail(errDraining)
 		wantCode(t, b, status.Canceled)
 		call.Unref()
