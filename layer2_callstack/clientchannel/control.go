@@ -1,6 +1,7 @@
 package clientchannel
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -58,24 +59,38 @@ func (c *ClientChannel) startControl() {
 	if c.State(false) != connectivity.TransientFailure { // which is sticky
 		c.setState(connectivity.Connecting, nil, balancer.Fixed(balancer.Queue()))
 	}
-	if !c.contain("balancer "+c.cfg.Balancer.Name(), func() { h.balancer = c.cfg.Balancer.Build(h) }) {
-		c.stopControl()
-		c.retryLater()
-		return
-	}
-	var err error
-	ok := c.contain("resolver "+c.target.Scheme, func() {
-		ctl.resolver, err = c.builder.Build(c.target, ctl.sink, resolver.Options{Logger: c.cfg.Logger})
-	})
-	if err != nil {
-		c.fail(fmt.Errorf("the resolver for %q could not be built: %w", c.target.Raw, err))
-	}
-	if !ok || err != nil {
+	if !c.buildBalancer(h) || !c.buildResolver() {
 		c.stopControl()
 		c.retryLater()
 		return
 	}
 	ctl.builds = 0
+}
+
+func (c *ClientChannel) buildBalancer(h *host) (ok bool) {
+	name := c.cfg.Balancer.Name()
+	ok = c.contain("balancer "+name, func() { h.balancer = c.cfg.Balancer.Build(h) })
+	if ok && h.balancer == nil {
+		c.fail(fmt.Errorf("balancer %s is nil: Build returned none", name))
+		return false
+	}
+	return ok
+}
+
+func (c *ClientChannel) buildResolver() (ok bool) {
+	ctl := &c.control
+	var err error
+	ok = c.contain("resolver "+c.target.Scheme, func() {
+		ctl.resolver, err = c.builder.Build(c.target, ctl.sink, resolver.Options{Logger: c.cfg.Logger})
+		if ctl.resolver == nil && err == nil {
+			err = errors.New("Build returned neither a resolver nor an error")
+		}
+	})
+	if err != nil {
+		c.fail(fmt.Errorf("the resolver for %q could not be built: %w", c.target.Raw, err))
+		return false
+	}
+	return ok
 }
 
 // retryLater builds resolver and balancer once more after a backoff.

@@ -27,6 +27,7 @@ type lifeBalancer struct {
 	mu     sync.Mutex // for timers, which no test can wait for before they run
 	build  func()     // guarded by mu
 	builds int        // guarded by mu
+	none   bool       // Build returns nothing; guarded by mu
 }
 
 func (b *lifeBalancer) onBuild(f func()) {
@@ -45,10 +46,13 @@ func (b *lifeBalancer) Build(host balancer.Host) balancer.Balancer {
 	b.mu.Lock()
 	b.builds++
 	b.host = host
-	f := b.build
+	f, none := b.build, b.none
 	b.mu.Unlock()
 	if f != nil {
 		f()
+	}
+	if none {
+		return nil
 	}
 	return b
 }
@@ -199,6 +203,17 @@ func TestBuildingAgain(t *testing.T) {
 				w.buildErr = errors.New("no plugin")
 			}
 		}, "no plugin"},
+		{"there is no balancer", func(_ *world, b *lifeBalancer, fails bool) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.none = fails
+		}, "balancer test_policy is nil"},
+		{"there is no resolver", func(w *world, b *lifeBalancer, fails bool) {
+			b.onBuild(func() { b.host.RequestReresolution() })
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.buildNone = fails
+		}, "neither a resolver nor an error"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			run(t, func(t *testing.T) {

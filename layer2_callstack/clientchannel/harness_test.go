@@ -42,6 +42,7 @@ type world struct {
 	sink       resolver.Sink
 	logger     *slog.Logger // that the resolver was given
 	buildErr   error
+	buildNone  bool   // Build returns no resolver, and no error
 	onClose    func() // of a resolver; may be nil
 }
 
@@ -101,8 +102,11 @@ func (w *world) Build(_ resolver.Target, sink resolver.Sink, o resolver.Options)
 	if w.buildErr != nil {
 		return nil, w.buildErr
 	}
+	if w.sink = sink; w.buildNone {
+		return nil, nil
+	}
 	w.built++
-	w.sink, w.logger = sink, o.Logger
+	w.logger = o.Logger
 	return w, nil
 }
 
