@@ -73,12 +73,12 @@ func (c *ClientChannel) waitError(cause error, asked bool) error {
 // cancelError is how a call ends that is cancelled before it has a connection, which
 // it may have asked for.
 func (c *ClientChannel) cancelError(err error, asked bool) error {
-	var own *transport.Error
+	var said *transport.Error
 	switch {
 	case err == nil:
 		return &transport.Error{Code: status.Canceled, Layer: Name, Reason: "the call was cancelled", Cause: context.Canceled}
-	case errors.As(err, &own) && own.Layer == Name:
-		return err // by the channel's own timer
+	case errors.As(err, &said) && (said.Layer == Name || !asked):
+		return err // by the channel's own timer, or who ended the call above has said why
 	case errors.Is(err, context.DeadlineExceeded): // and not a filter's code alone
 		return c.waitError(err, asked)
 	}

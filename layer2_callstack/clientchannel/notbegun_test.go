@@ -64,19 +64,28 @@ func TestCallsNotBegun(t *testing.T) {
 // TestDeadlineAboveTheChannel: a call whose headers have not come by its deadline was
 // kept above, and the error does not send anybody to look at the network.
 func TestDeadlineAboveTheChannel(t *testing.T) {
-	for _, watched := range []bool{false, true} {
+	said := &transport.Error{Code: status.DeadlineExceeded, Layer: "above", Reason: "waited for a token", Cause: context.DeadlineExceeded}
+	for _, tc := range []struct {
+		name   string
+		cancel error // of who watches the deadline, nil for the channel itself
+		want   string
+	}{
+		{"the channel watches it", nil, "a filter above kept it"},
+		{"another does", context.DeadlineExceeded, "a filter above kept it"},
+		{"another does, and says why", said, "above: waited for a token: context deadline exceeded"},
+	} {
 		run(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.resolve("a:1")
-			call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Hour), DeadlineWatched: watched})
+			call := w.begin(callstack.CallArgs{Deadline: time.Now().Add(time.Hour), DeadlineWatched: tc.cancel != nil})
 			end := call.Do(transport.OpRecvTrailingMetadata)
 			time.Sleep(time.Hour)
-			if watched {
-				call.Do(transport.OpCancelStream, cancelWith(context.DeadlineExceeded))
+			if tc.cancel != nil {
+				call.Do(transport.OpCancelStream, cancelWith(tc.cancel))
 			}
 			err := wantCode(t, end, status.DeadlineExceeded)
-			if want := "a filter above kept it"; !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) {
-				t.Errorf("watched by another %v: error %q, want context.DeadlineExceeded and %q", watched, err, want)
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), tc.want) || tc.cancel == error(said) && err != error(said) {
+				t.Errorf("%s: error %q, want context.DeadlineExceeded and %q", tc.name, err, tc.want)
 			}
 			call.Unref()
 			w.close()
