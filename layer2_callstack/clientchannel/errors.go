@@ -57,6 +57,9 @@ func deadlineError(reason string) *transport.Error {
 // error of one says why there was none. asked is false where nobody has asked for
 // one, so that nothing is wrong with the network.
 func (c *ClientChannel) waitError(cause error, asked bool) error {
+	if !asked && cause.Error() != context.DeadlineExceeded.Error() {
+		return cause // who ended the call above has said why
+	}
 	if !asked {
 		e := deadlineError("the deadline passed before the call came to the channel: a filter above kept it, or the application had not sent headers")
 		e.Progress, e.Cause = transport.ProgressNotSent, cause
@@ -73,12 +76,12 @@ func (c *ClientChannel) waitError(cause error, asked bool) error {
 // cancelError is how a call ends that is cancelled before it has a connection, which
 // it may have asked for.
 func (c *ClientChannel) cancelError(err error, asked bool) error {
-	var said *transport.Error
+	var own *transport.Error
 	switch {
 	case err == nil:
 		return &transport.Error{Code: status.Canceled, Layer: Name, Reason: "the call was cancelled", Cause: context.Canceled}
-	case errors.As(err, &said) && (said.Layer == Name || !asked):
-		return err // by the channel's own timer, or who ended the call above has said why
+	case errors.As(err, &own) && own.Layer == Name:
+		return err // by the channel's own timer
 	case errors.Is(err, context.DeadlineExceeded): // and not a filter's code alone
 		return c.waitError(err, asked)
 	}
