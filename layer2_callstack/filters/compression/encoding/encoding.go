@@ -31,6 +31,8 @@ type Compressor interface {
 	//
 	// A reader that is an io.Closer is closed when nothing more is read of it.
 	// After that, or after its first error, nobody may touch r any more.
+	// One that is none may not know that its message was given up: r fails soon then,
+	// and is not used for another message.
 	Decompress(r io.Reader) (io.Reader, error)
 }
 

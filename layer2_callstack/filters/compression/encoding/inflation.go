@@ -50,11 +50,13 @@ type Inflation struct {
 	// Set by Begin, read-only until End.
 	coding Compressor
 	limit  int
+	msg    *transport.Buffer
 
 	in     input
 	r      io.Reader // of coding; nil before the first step, and when nothing more is read
 	out    *transport.Buffer
-	empty  int // reads in a row that returned nothing
+	empty  int  // reads in a row that returned nothing
+	ended  bool // the reader has said so, by an error
 	over   bool
 	err    error
 	inside bool // Step: code of the compressor runs, or has ended the goroutine
@@ -72,7 +74,7 @@ func Begin(c Compressor, msg *transport.Buffer, limit int) *Inflation {
 		limit = MaxInflated
 	}
 	i := inflations.Get().(*Inflation)
-	i.coding, i.limit = c, limit
+	i.coding, i.limit, i.msg = c, limit, msg
 	i.in.data = msg.Bytes()
 	return i
 }
@@ -162,6 +164,7 @@ func (i *Inflation) read(n int) error {
 		} else {
 			i.empty++
 		}
+		i.ended = err != nil
 		if err == io.EOF {
 			return nil
 		}
@@ -197,10 +200,13 @@ func (i *Inflation) End() (*transport.Buffer, error) {
 	case !i.over:
 		err = ErrStopped
 	}
-	if i.inside || isPanic(err) {
-		i.in.data = nil // the compressor may refer to i still
-	} else {
-		i.close()
+	switch {
+	case i.inside || isPanic(err):
+		i.Stop() // the compressor may refer to i still
+	case !i.close():
+		i.Stop()
+		i.msg.Ref() // for who reads it: never used again
+	default:
 		*i = Inflation{}
 		inflations.Put(i)
 	}
@@ -219,13 +225,18 @@ func isPanic(err error) bool {
 }
 
 // close ends the reader. What is wrong with the message was said by Read, so what
-// it says, even by a panic, is of no interest.
-func (i *Inflation) close() {
+// it says, even by a panic, is of no interest. It reports false if the reader cannot
+// know of its end: somebody may read ahead for it, as long as it is not told.
+func (i *Inflation) close() (told bool) {
+	z, ok := i.r.(io.Closer)
+	if !ok {
+		return i.r == nil || i.ended
+	}
 	var err error
 	defer contain(i.coding, &err)
-	if z, ok := i.r.(io.Closer); ok {
-		_ = z.Close()
-	}
+	told = true // a panic is the end, too
+	_ = z.Close()
+	return told
 }
 
 // Inflate returns what msg holds, which is coded by c, as [Begin] says. Every error

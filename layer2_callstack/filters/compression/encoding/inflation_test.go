@@ -164,3 +164,46 @@ func TestGoexit(t *testing.T) {
 		t.Errorf("End = %v, %v", out, err)
 	}
 }
+
+// An ahead is a coding whose reader has no Close, and reads on beside whoever reads of it.
+type ahead struct{ goOn, read chan struct{} }
+
+func (ahead) Name() string                               { return "ahead" }
+func (ahead) Compress(io.Writer) (io.WriteCloser, error) { return nil, io.ErrClosedPipe }
+func (a ahead) Decompress(r io.Reader) (io.Reader, error) {
+	go func() {
+		<-a.goOn
+		for p := make([]byte, 1); ; {
+			if _, err := r.Read(p); err != nil {
+				close(a.read)
+				return
+			}
+		}
+	}()
+	return strings.NewReader(strings.Repeat("x", 100)), nil
+}
+
+// TestReadsAhead: a compressor that does not know that a message was given up reads
+// nothing of another one.
+func TestReadsAhead(t *testing.T) {
+	a := ahead{make(chan struct{}), make(chan struct{})}
+	msg := transport.WrapBuffer([]byte("a message"))
+	if _, err := encoding.Inflate(a, msg, 10); err != encoding.ErrLimit {
+		t.Fatalf("the message ended with %v", err)
+	}
+	whole := mustCompress(t, encoding.Gzip{}, "another message")
+	for n := range 10 {
+		i := encoding.Begin(encoding.Gzip{}, whole, 0)
+		if n == 0 {
+			close(a.goOn)
+			<-a.read
+		}
+		for i.Step(0) {
+		}
+		out, err := i.End()
+		if err != nil || string(out.Bytes()) != "another message" {
+			t.Errorf("another message ended with %v", err)
+		}
+		out.Release()
+	}
+}
