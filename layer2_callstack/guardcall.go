@@ -353,21 +353,30 @@ func (c *guardCall) finish(l *loan, ops transport.OpSet, err error) {
 		if !c.swap(w, now) {
 			continue
 		}
-		kept := c.ops[index(ops)].loan != l
-		if kept {
-			c.fail("ran an old callback of "+ops.String(), nil)
-			err = c.fault.Load()
+		switch kept := c.ops[index(ops)].loan != l; {
+		case kept:
+			c.finishOld(ops, turn)
+		case turn:
+			c.run(ops, err)
+			c.settle()
+		default:
+			c.end(ops, err, false)
 		}
-		if !turn {
-			c.end(ops, err, kept)
-			return
-		}
-		for left := ops; kept && left != 0; left &= left - 1 {
-			c.ops[index(left)].kept = true
-		}
-		c.run(ops, err)
-		c.settle()
 		return
+	}
+}
+
+// finishOld is finish for the callback of a loan that has given ops back: they are those
+// of other batches, in which there may be more that send. So the callback of each is
+// run when all of it is due, also where it is our turn.
+func (c *guardCall) finishOld(ops transport.OpSet, turn bool) {
+	if turn {
+		c.ways.Or(uint64(ways(0).put(ending, ops)))
+	}
+	c.fail("ran an old callback of "+ops.String(), nil)
+	c.end(ops, c.fault.Load(), true)
+	if turn {
+		c.settle()
 	}
 }
 

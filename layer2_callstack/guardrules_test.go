@@ -557,3 +557,38 @@ func TestGuardBeforeInit(t *testing.T) {
 		t.Error("the filter is blamed")
 	}
 }
+
+// TestOldCallbackOfAPart: an old callback of one operation that sends is run when that
+// is part of a batch that sends more. The batch ends once, with all that it has.
+func TestOldCallbackOfAPart(t *testing.T) {
+	var old transport.Done
+	f := &rogue{}
+	f.batch = func(c *rogueCall, b *transport.StreamOpBatch) {
+		if b.Ops.Has(transport.OpSendTrailingMetadata) {
+			old.Run(nil)
+			return
+		}
+		if old == nil {
+			old = b.OnComplete
+		}
+		c.Next.StartBatch(b)
+	}
+	r := newRig(t, callstacktest.Client, f)
+	c := callstacktest.NewCall(r.stack)
+	if err := c.Begin(r.side.Args()); err != nil {
+		t.Fatal(err)
+	}
+	first := c.Do(transport.OpSendMessage | transport.OpRecvMessage) // so its memory stays lent
+	second := c.Do(transport.OpsSend)
+	want := `callstack: filter "rogue" ran an old callback of send_message`
+	if err := second.Sent.Err(); second.Sent.Count() != 1 || err == nil || err.Error() != want {
+		t.Errorf("the batch ended %d times, with %v, want %s", second.Sent.Count(), err, want)
+	}
+	if first.Sent.Count() != 1 || first.GotMessage.Count() != 1 {
+		t.Errorf("the first batch ended %d and %d times", first.Sent.Count(), first.GotMessage.Count())
+	}
+	c.Unref()
+	if c.Recycled() != 1 {
+		t.Error("the block did not come back")
+	}
+}
