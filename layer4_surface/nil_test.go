@@ -56,7 +56,7 @@ func (*promptToken) GetRequestMetadata(context.Context, ...string) (map[string]s
 }
 
 // angry are credentials that panic with a secret.
-type angry struct{ emptyToken }
+type angry struct{}
 
 func (angry) RequireTransportSecurity() bool { panic(errors.New("SECRET")) }
 

@@ -83,7 +83,7 @@ func (c *ClientChannel) buildResolver() (ok bool) {
 	ok = c.contain("resolver "+c.target.Scheme, func() {
 		ctl.resolver, err = c.builder.Build(c.target, ctl.sink, resolver.Options{Logger: c.cfg.Logger})
 		if ctl.resolver == nil && err == nil {
-			err = errors.New("Build returned neither a resolver nor an error")
+			err = errors.New("its Build returned neither a resolver nor an error")
 		}
 	})
 	if err != nil {

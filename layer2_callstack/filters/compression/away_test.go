@@ -550,7 +550,6 @@ func TestGivenUpAtWork(t *testing.T) {
 // A counter is a coding whose messages have no end, and of which the test hears after
 // so many reads. Then it waits for the test.
 type counter struct {
-	endless
 	reached chan struct{}
 	reads   int
 }
