@@ -129,6 +129,9 @@ func (c *guardCall) back(l *loan, ops transport.OpSet, err error) {
 	if ended {
 		c.streamEnded.Store(true)
 	}
+	if c.server && ops == transport.OpRecvInitialMetadata {
+		c.ops[index(ops)].lost = err != nil
+	}
 	var w ways
 	for {
 		w = c.load()

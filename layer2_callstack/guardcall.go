@@ -48,6 +48,7 @@ type opState struct {
 	loan *loan // to the filter
 	err  error // while it is ending or due
 	kept bool  // it was taken from the filter, which may use the loan still
+	lost bool  // it came back with an error; only of a server's headers
 }
 
 func newGuardCall(g *guard, next CallElem) *guardCall {
@@ -149,6 +150,7 @@ func (c *guardCall) Reset() {
 	c.ways.Store(0)
 	if c.server {
 		c.streamEnded.Store(false)
+		c.ops[index(transport.OpRecvInitialMetadata)].lost = false
 	}
 	if c.user != nil {
 		c.reset()
@@ -353,6 +355,9 @@ func (c *guardCall) finish(l *loan, ops transport.OpSet, err error) {
 		if !c.swap(w, now) {
 			continue
 		}
+		if c.server && ops == transport.OpRecvInitialMetadata && err != nil && !w.has(over) {
+			c.refused(err)
+		}
 		switch kept := c.ops[index(ops)].loan != l; {
 		case kept:
 			c.finishOld(ops, turn)
@@ -363,6 +368,17 @@ func (c *guardCall) finish(l *loan, ops transport.OpSet, err error) {
 			c.end(ops, err, false)
 		}
 		return
+	}
+}
+
+// refused cancels a server's call whose headers the filter has failed with err, and not
+// the call, as it should: the client would wait for ever. Headers that failed below are
+// answered there.
+func (c *guardCall) refused(err error) {
+	if !c.ops[index(transport.OpRecvInitialMetadata)].lost {
+		c.ways.Or(uint64(over))
+		batchDown(c.next, &transport.StreamOpBatch{Ops: transport.OpCancelStream, CancelErr: err})
+		c.grace.watch()
 	}
 }
 

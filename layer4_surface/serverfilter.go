@@ -117,11 +117,7 @@ func (s *serverCall) begin(conn *serverConn, fault error) {
 func (d *serverHeaders) Run(err error) {
 	s := (*serverCall)(d)
 	c, md := s.call, &s.call.recv.initial
-	if err != nil {
-		c.cancel(err) // a filter may have failed the headers and no more: the client would wait for ever
-		return
-	}
-	if c.state.Load()&stateCancelled != 0 {
+	if err != nil || c.state.Load()&stateCancelled != 0 {
 		return
 	}
 	c.method, c.deadline = md.Path, md.Deadline
