@@ -21,11 +21,11 @@
 // an unbuffered one (BenchmarkThroughput). A unary call, ns (BenchmarkDelivery):
 //
 //	answered                            at once  other goroutine  6 callers
-//	no queue, a closure and a channel       243             3300       2785
-//	Pluck, the call's own queue             312             3434       2822
-//	Pluck, one queue for all                327             3642       3149
-//	Callback, and a channel                 318             3157       3036
-//	Next, a poller and a channel            857             3401       3545
+//	no queue, a closure and a channel       195             2367       2212
+//	Pluck, the call's own queue             205             2578       2305
+//	Pluck, one queue for all                204             2617       2305
+//	Callback, and a channel                 213             2399       2192
+//	Next, a poller and a channel            631             2645       2475
 //
 // # Contract
 //

@@ -17,33 +17,33 @@
 // is the transport of the test, above which the others are measured (make cost):
 //
 //	passed                          client  server
-//	none                               273     408
-//	authority                           19       -
-//	client_auth                         20       -
-//	message_size                        11       0
-//	deadline                            20      20
-//	deadline, armed                    106     115
-//	http_client                         29       -
-//	compression                         43      28
-//	call_log                           989     977
-//	call_log, off                       17       3
-//	client_idle                         31       -
-//	fault_injection                     27       -
-//	user's, contained                  251     273
-//	max_age                              -       3
-//	http_server                          -      30
-//	limit                                -      24
-//	limit, rated                         -      86
-//	server_auth                          -      20
-//	client_auth, token                 114       -
-//	CLIENT_CHANNEL                     125       -
-//	CLIENT_SUBCHANNEL                  104       -
-//	CHANNEL and SUBCHANNEL             268       -
-//	CHANNEL and SUBCHANNEL, armed      347       -
-//	CLIENT_DIRECT                       99       -
-//	CLIENT_DIRECT, armed               189       -
-//	SERVER                               -      92
-//	SERVER, armed                        -     186
+//	none                               276     410
+//	authority                            8       -
+//	client_auth                          6       -
+//	message_size                         5       0
+//	deadline                             9      17
+//	deadline, armed                     83      99
+//	http_client                         19       -
+//	compression                         41      40
+//	call_log                           967     988
+//	call_log, off                       11       2
+//	client_idle                          4       -
+//	fault_injection                     19       -
+//	user's, contained                  197     275
+//	max_age                              -       2
+//	http_server                          -      26
+//	limit                                -      31
+//	limit, rated                         -      84
+//	server_auth                          -      35
+//	client_auth, token                 131       -
+//	CLIENT_CHANNEL                     116       -
+//	CLIENT_SUBCHANNEL                   88       -
+//	CHANNEL and SUBCHANNEL             238       -
+//	CHANNEL and SUBCHANNEL, armed      344       -
+//	CLIENT_DIRECT                      106       -
+//	CLIENT_DIRECT, armed               185       -
+//	SERVER                               -     108
+//	SERVER, armed                        -     205
 package stacks
 
 import (
