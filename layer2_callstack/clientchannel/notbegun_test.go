@@ -3,6 +3,7 @@ package clientchannel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,7 @@ func TestCallsNotBegun(t *testing.T) {
 // kept above, and the error does not send anybody to look at the network.
 func TestDeadlineAboveTheChannel(t *testing.T) {
 	said := &transport.Error{Code: status.DeadlineExceeded, Layer: "above", Reason: "waited for a token", Cause: context.DeadlineExceeded}
+	plain := fmt.Errorf("the deadline passed 1ms before the call began: %w", context.DeadlineExceeded) // as layer 4 says it
 	for _, tc := range []struct {
 		name   string
 		cancel error // of who watches the deadline, nil for the channel itself
@@ -73,6 +75,7 @@ func TestDeadlineAboveTheChannel(t *testing.T) {
 		{"the channel watches it", nil, "a filter above kept it"},
 		{"another does", context.DeadlineExceeded, "a filter above kept it"},
 		{"another does, and says why", said, "above: waited for a token: context deadline exceeded"},
+		{"one that is no filter does, and says why", plain, plain.Error()},
 	} {
 		run(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -84,7 +87,7 @@ func TestDeadlineAboveTheChannel(t *testing.T) {
 				call.Do(transport.OpCancelStream, cancelWith(tc.cancel))
 			}
 			err := wantCode(t, end, status.DeadlineExceeded)
-			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), tc.want) || tc.cancel == error(said) && err != error(said) {
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), tc.want) || (tc.cancel == error(said) || tc.cancel == plain) && err != tc.cancel {
 				t.Errorf("%s: error %q, want context.DeadlineExceeded and %q", tc.name, err, tc.want)
 			}
 			call.Unref()
